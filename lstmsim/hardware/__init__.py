@@ -1,0 +1,1 @@
+"""Boards, GPUs and CPUs: running kernels and timing them."""

@@ -1,0 +1,1 @@
+"""Models of other frameworks; each framework is imported in one module only, when it is used."""

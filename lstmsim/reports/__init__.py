@@ -1,0 +1,1 @@
+"""Readers of synthesis, implementation and run-time reports."""
