@@ -16,14 +16,20 @@ if TYPE_CHECKING:
     from lstmsim.errors import LstmsimError as LstmsimError
     from lstmsim.fixedpoint import FixedFormat as FixedFormat
     from lstmsim.fixedpoint import parse_format as parse_format
+    from lstmsim.importers import load_model as load_model
+    from lstmsim.importers import load_network as load_network
+    from lstmsim.model import Model as Model
     from lstmsim.network import Network as Network
 
 _HOME = {
     "FixedFormat": "fixedpoint",
     "KernelConfig": "config",
     "LstmsimError": "errors",
+    "Model": "model",
     "Network": "network",
     "load_device": "device",
+    "load_model": "importers",
+    "load_network": "importers",
     "parse_format": "fixedpoint",
 }
 

@@ -6,6 +6,7 @@ import io
 import os
 import zipfile
 from dataclasses import dataclass
+from importlib.resources.abc import Traversable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -128,7 +129,7 @@ def random_model(network: Network, seed: int = 0, scale: float = 1.0) -> Model:
     return Model(network, tuple(weights))
 
 
-def load_weights(network: Network, path: str | os.PathLike[str]) -> Model:
+def load_weights(network: Network, path: str | os.PathLike[str] | Traversable) -> Model:
     """Read weights that `Model.save` wrote.
 
     Raises:
