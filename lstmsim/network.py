@@ -226,6 +226,40 @@ def network_from_toml(path: Any) -> Network:
     )
 
 
+SHAPE_PREFIX = "lstm:"
+_SHAPE_KEYS = {"units": None, "layers": 1, "timesteps": None, "features": 1}
+
+
+def network_from_shape(text: str) -> Network:
+    """Return equal LSTM layers written in one word: "lstm:units=128,layers=2,timesteps=50,features=1".
+
+    Every layer returns its sequence. Layers and features are 1 where they are not given; the network's name is the
+    word in full, so that it can stand in a table of measurements.
+
+    Raises:
+        ConfigError: another form, an unknown or missing key, or a size out of range.
+    """
+    values: dict[str, Any] = dict(_SHAPE_KEYS)
+    words = text.removeprefix(SHAPE_PREFIX).split(",")
+    check_keys({word.partition("=")[0].strip(): None for word in words}, _SHAPE_KEYS, f"network {text!r}")
+    for word in words:
+        key, _, number = word.partition("=")
+        if not number.strip().isascii() or not number.strip().isdigit() or len(number) > 12:
+            raise ConfigError(f"network {text!r}: {word!r} is not of the form KEY=NUMBER")
+        values[key.strip()] = int(number)
+    for key, value in values.items():
+        if value is None:
+            raise ConfigError(f"network {text!r}: {key} is missing, such as in lstm:units=128,timesteps=50")
+    if not 1 <= values["layers"] <= MAX_LAYERS:
+        raise ConfigError(f"network {text!r}: layers = {values['layers']} is outside 1..{MAX_LAYERS}")
+    return Network(
+        name=SHAPE_PREFIX + ",".join(f"{key}={values[key]}" for key in _SHAPE_KEYS),
+        timesteps=values["timesteps"],
+        features=values["features"],
+        layers=(LstmLayer(units=values["units"]),) * values["layers"],
+    )
+
+
 _LAYER_KEYS: dict[str, dict[str, type]] = {
     "lstm": {"units": int, "return_sequences": bool, "direction": str},
     "dense": {"units": int, "activation": str},

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING
 
 from lstmsim.errors import ModelFormatError, UnknownNetwork
 from lstmsim.files import data_folder
-from lstmsim.network import Network, load_preset, network_from_toml, preset_names
+from lstmsim.network import (
+    SHAPE_PREFIX,
+    Network,
+    load_preset,
+    network_from_shape,
+    network_from_toml,
+    preset_names,
+)
 
 if TYPE_CHECKING:
     from lstmsim.importers.chain import Blueprint
@@ -24,8 +31,9 @@ def load_network(source: Source, *, timesteps: int | None = None) -> Network:
     """Return the shape of a network, without its weights.
 
     Args:
-        source: the name of a network of the package, a .toml file, or a model file or folder of
-            Keras (.keras, .h5), TensorFlow (SavedModel), ONNX or PyTorch.
+        source: the name of a network of the package, a .toml file, a model file or folder of
+            Keras (.keras, .h5), TensorFlow (SavedModel), ONNX or PyTorch, or equal layers in one word such as
+            "lstm:units=128,layers=2,timesteps=50,features=1".
         timesteps: needed where a model file leaves the length of its sequences open.
 
     Raises:
@@ -37,6 +45,8 @@ def load_network(source: Source, *, timesteps: int | None = None) -> Network:
     name = os.fspath(source)
     if name in preset_names():
         return load_preset(name)
+    if name.startswith(SHAPE_PREFIX):
+        return network_from_shape(name)
     path = _existing(name)
     if path.suffix.lower() == ".toml":
         return network_from_toml(path)
