@@ -86,7 +86,9 @@ def tables(lines: Sequence[str]) -> Iterator[tuple[int, list[list[list[str]]]]]:
         if not is_rule(lines[index]):
             index += 1
             continue
-        start, blocks, rows = index, [], []
+        start = index
+        blocks: list[list[list[str]]] = []
+        rows: list[list[str]] = []
         while index < count and (is_rule(lines[index]) or lines[index].lstrip().startswith("|")):
             if is_rule(lines[index]):
                 if rows:

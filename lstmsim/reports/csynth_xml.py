@@ -6,6 +6,7 @@ The top file of 2017-2019 knows its own loops only; newer ones carry every modul
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from lstmsim.errors import MissingExtra, ReportError
@@ -240,17 +241,11 @@ def _with_calls(module: Module, calls: Instances | None) -> Module:
     def place(loop: Loop) -> Loop:
         placed.update(loop.calls)
         called = tuple(calls.get(name, name) for name in loop.calls)
-        return _replace(loop, loops=tuple(place(inner) for inner in loop.loops), calls=called)
+        return replace(loop, loops=tuple(place(inner) for inner in loop.loops), calls=called)
 
     loops = tuple(place(loop) for loop in module.loops)
     outside = tuple(target for name, target in calls.items() if name not in placed)
-    return _replace(module, loops=loops, calls=outside, calls_known=True, calls_placed=bool(placed) or not loops)
-
-
-def _replace(value: Any, **changes: Any) -> Any:
-    import dataclasses
-
-    return dataclasses.replace(value, **changes)
+    return replace(module, loops=loops, calls=outside, calls_known=True, calls_placed=bool(placed) or not loops)
 
 
 def _operators(root: Element) -> tuple[Operator, ...]:

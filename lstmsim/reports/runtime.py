@@ -189,7 +189,8 @@ def read_run_summary(text: str, where: str) -> Report:
 def _sections(text: str) -> dict[str, list[dict[str, str]]]:
     """Return the tables of the file: a title line, a line of column names, lines of values."""
     result: dict[str, list[dict[str, str]]] = {}
-    title, names = "", []
+    title = ""
+    names: list[str] = []
     for raw in text.splitlines():
         line = re.sub(r"^(TITLE|SECTION|ENTRY|ROW|HEADER):", "", raw.strip().lstrip("# "))
         if not line:
