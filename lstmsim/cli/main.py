@@ -14,6 +14,7 @@ from lstmsim.errors import LstmsimError
 # command name -> (module below lstmsim.cli, one line of help); modules are imported when the command is called
 COMMANDS: dict[str, tuple[str, str]] = {
     "devices": ("devices", "List the devices that come with the package, or show one with its sources."),
+    "measure": ("measure", "Time networks on this machine's GPU or CPU."),
     "networks": ("networks", "List the networks that come with the package."),
 }
 

@@ -1,0 +1,83 @@
+"""What this machine is called and what it draws, for the rows of a measurement."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+QUERY_LIMIT_S = 10.0
+
+
+def cpu_name() -> str:
+    """Return the processor's model name, such as "AMD EPYC 7B13"; the architecture where the system does not tell."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        text = ""
+    found = re.search(r"^(?:model name|Model|Hardware)\s*:\s*(\S.*)$", text, flags=re.MULTILINE)
+    return found[1].strip() if found else platform.processor() or platform.machine() or "cpu"
+
+
+def cpu_cores() -> int:
+    """Return the processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def gpu_name() -> str:
+    """Return the first GPU's name as torch or the NVIDIA driver tells it; "cuda" where neither does."""
+    try:
+        import torch
+
+        if torch.cuda.is_available():
+            return str(torch.cuda.get_device_name(0))
+    except ImportError:
+        pass
+    return _nvidia_smi("name") or "cuda"
+
+
+def machine_name(target: str) -> str:
+    """Return the title of the GPU or CPU that a measurement runs on."""
+    return gpu_name() if target == "cuda" else cpu_name()
+
+
+def device_key(title: str) -> str:
+    """Return a title as a device name: lower case, words joined by hyphens."""
+    words = re.findall(r"[a-z0-9]+", re.sub(r"\((r|tm|c)\)", " ", title.lower()))
+    fillers = {"cpu", "processor", "nvidia", "with"}
+    return "-".join(word for word in words if word not in fillers) or "device"
+
+
+def gpu_power_w() -> float | None:
+    """Return the power that the first GPU draws now; None where NVML and nvidia-smi are absent or do not tell."""
+    try:
+        import pynvml
+    except ImportError:
+        return _float(_nvidia_smi("power.draw"))
+    try:
+        pynvml.nvmlInit()
+        return float(pynvml.nvmlDeviceGetPowerUsage(pynvml.nvmlDeviceGetHandleByIndex(0))) / 1e3
+    except pynvml.NVMLError:
+        return None
+
+
+def _nvidia_smi(field: str) -> str:
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return ""
+    command = [program, f"--query-gpu={field}", "--format=csv,noheader,nounits", "--id=0"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=QUERY_LIMIT_S, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout.strip()
+
+
+def _float(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
