@@ -6,6 +6,8 @@ Names are imported on first use, so that a command pays only for what it needs.
 from __future__ import annotations
 
 import importlib
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from lstmsim._version import __version__
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
     from lstmsim.importers import load_network as load_network
     from lstmsim.model import Model as Model
     from lstmsim.network import Network as Network
+    from lstmsim.quantise import quantise_model as quantise_model
+    from lstmsim.simulate import run_raw as run_raw
+    from lstmsim.simulate import simulate as simulate
 
 _HOME = {
     "FixedFormat": "fixedpoint",
@@ -31,6 +36,9 @@ _HOME = {
     "load_model": "importers",
     "load_network": "importers",
     "parse_format": "fixedpoint",
+    "quantise_model": "quantise",
+    "run_raw": "simulate",
+    "simulate": "simulate",
 }
 
 __all__ = ["__version__", *sorted(_HOME)]
@@ -46,3 +54,14 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *_HOME})
+
+
+class _Package(ModuleType):
+    """Keeps the public function `lstmsim.simulate` in place when the module `lstmsim.simulate` is imported."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (name == _HOME.get(name) and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

@@ -180,6 +180,8 @@ def _quantization(name: str) -> Quantization:
 
 
 def _overflow(name: str) -> Overflow:
+    if name == "AP_WRAP_SM":
+        raise ConfigError("AP_WRAP_SM (sign-magnitude wrapping) is not supported: use AP_WRAP, AP_SAT or AP_SAT_SYM")
     try:
         return Overflow(name)
     except ValueError:

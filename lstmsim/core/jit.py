@@ -1,0 +1,68 @@
+"""One way to compile: numba with a cache that no edited source file can leave stale.
+
+numba watches only the file of the function that it caches, not the files of the functions that it inlines. So the
+cache folder carries a digest of all sources of `lstmsim.core`: an edit anywhere there starts a fresh folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+Function = Callable[..., Any]
+
+
+@cache
+def sources_digest() -> str:
+    """Return sixteen hexadecimal digits that name the sources of this package."""
+    digest = hashlib.sha256()
+    for source in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(source.name.encode())
+        digest.update(source.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _base_folder() -> Path:
+    chosen = os.environ.get("NUMBA_CACHE_DIR") or os.environ.get("LSTMSIM_CACHE_DIR")
+    if chosen:
+        return Path(chosen)
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home()) / "lstmsim"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lstmsim"
+
+
+@cache
+def cache_folder() -> Path | None:
+    """Return the folder that compiled kernels are kept in, or None where none can be written.
+
+    NUMBA_CACHE_DIR is honoured, then LSTMSIM_CACHE_DIR, then the user's cache folder.
+    """
+    try:
+        folder = _base_folder() / f"kernels-{sources_digest()}"
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, RuntimeError):
+        return None
+    return folder if os.access(folder, os.W_OK | os.X_OK) else None
+
+
+def njit_cached(**options: Any) -> Callable[[Function], Function]:
+    """Return a decorator like numba.njit, whose result is kept in `cache_folder`."""
+    from numba import config, njit
+
+    def decorate(function: Function) -> Function:
+        folder = cache_folder()
+        before = config.CACHE_DIR
+        if folder is not None:
+            config.CACHE_DIR = str(folder)
+        try:
+            compiled: Function = njit(cache=folder is not None, **options)(function)
+        finally:
+            config.CACHE_DIR = before
+        return compiled
+
+    return decorate
