@@ -96,8 +96,13 @@ def _with_weights(network: Network, path: Path) -> Model:
         from lstmsim.importers.torch_state import model_from_state
 
         return model_from_state(network, path)
-    from lstmsim.model import load_weights
+    from lstmsim.model import Model, load_weights
 
+    if suffix in {".keras", ".h5", ".hdf5", ".onnx"}:
+        trained = load_model(path, timesteps=network.timesteps)
+        if trained.network.layers != network.layers:
+            raise ModelFormatError(f"{str(path)!r} has other layers than network {network.name!r}")
+        return Model(network, trained.weights)
     return load_weights(network, path)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from lstmsim.errors import ModelFormatError
@@ -75,7 +76,7 @@ def _source(entry: Table, name: str) -> str | None:
     return source
 
 
-def _histories(node: Any) -> Any:
+def _histories(node: Any) -> Iterator[tuple[str, int, int]]:
     """Yield (layer, node, tensor) of every tensor that a node reads; Keras 3 writes objects, Keras 2 lists."""
     if isinstance(node, dict):
         history = node.get("keras_history")
