@@ -30,7 +30,7 @@ def _numbers(text: str, what: str) -> list[int]:
 @click.option("--device", "target", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True,
               help="Where to run.")  # fmt: skip
 @click.option("--batch", "batches", default="1", show_default=True, metavar="N,...", help="Inputs of one call.")
-@click.option("--repeat", default=1000, show_default=True, help="Runs of each case at most.")
+@click.option("--repeat", default=2000, show_default=True, help="Runs of each case at most.")
 @click.option("--limit", "limit_s", default=5.0, show_default=True, metavar="SECONDS", help="Time for each case.")
 @click.option("--threads", default=1, show_default=True, help="CPU threads; 0 leaves them to the backend.")
 @click.option("--grid", metavar="UNITS:LAYERS:STEPS",
@@ -118,6 +118,7 @@ def _as_dict(one: Timing, identity: str, device: str, title: str) -> dict[str, A
         "network": one.network.name,
         "batch": one.batch,
         "runs": one.runs,
+        "disturbed_runs": one.disturbed,
         "latency_s": one.median_s,
         "latency_p10_s": one.low_s,
         "latency_p90_s": one.high_s,
@@ -133,9 +134,9 @@ def _print_table(timings: list[Timing], plan: Plan, title: str, *, quiet: bool) 
 
     threads = f", {plan.threads or 'default'} thread(s)" if plan.target == "cpu" else ""
     table = Table(title=None if quiet else f"{timings[0].library} on {title}{threads}")
-    for heading in ("network", "batch", "median ms", "10 % ms", "90 % ms", "runs"):
+    for heading in ("network", "batch", "median ms", "10 % ms", "90 % ms", "runs", "disturbed"):
         table.add_column(heading, justify="left" if heading == "network" else "right")
     for one in timings:
         times = [f"{1e3 * value:.4f}" for value in (one.median_s, one.low_s, one.high_s)]
-        table.add_row(one.network.name, str(one.batch), *times, f"{one.runs:,}")
+        table.add_row(one.network.name, str(one.batch), *times, f"{one.runs:,}", f"{one.disturbed:,}")
     Console().print(table)

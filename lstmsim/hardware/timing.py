@@ -1,6 +1,8 @@
 """Timing of networks on a GPU or a CPU in the paper's manner: inputs and outputs in host memory, warm runs, the median.
 
 Several cases are timed in turns, a slice of each at a time, so that a machine that others use disturbs all alike.
+On one CPU thread, runs whose processor time is well below the clock's (the system gave the processor to others) are
+left out of the percentiles and counted apart.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from itertools import product
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lstmsim.errors import ConfigError, HardwareError
 from lstmsim.hardware import machine
@@ -24,6 +27,9 @@ from lstmsim.network import Network, network_from_shape
 
 MAX_BATCH = 1 << 16
 MAX_REPEAT = 1_000_000
+UNDISTURBED_SHARE = 0.9
+"""Processor time of a run over its time on the clock, from which on it counts as undisturbed."""
+
 DEVICE_RUNS = 30
 """Runs that CUDA events time, after those on the host's clock."""
 
@@ -39,10 +45,10 @@ class Plan:
     backend: str = "onnxruntime"
     target: Target = "cpu"
     threads: int = 1
-    repeat: int = 1000
+    repeat: int = 2000
     warm_up: int = 10
-    rounds: int = 10
-    limit_s: float = 10.0
+    rounds: int = 20
+    limit_s: float = 5.0
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -57,12 +63,14 @@ class Timing:
     """What was seen of one case: seconds of a whole call for `batch` inputs.
 
     `median_s`, `low_s` and `high_s` are the 50th, 10th and 90th percentile of `runs` runs on the host's clock;
-    `device_s` is the median of the accelerator's own clock without transfers; `power_w` is the GPU's while it ran.
+    `disturbed` runs are left out of them, unless there were no others. `device_s` is the median of the accelerator's
+    own clock without transfers; `power_w` is the GPU's highest reading between the rounds.
     """
 
     network: Network
     batch: int
     runs: int
+    disturbed: int
     median_s: float
     low_s: float
     high_s: float
@@ -82,6 +90,7 @@ class _Case:
     batch: int
     runner: Runner
     times_s: list[float] = field(default_factory=list)
+    busy_s: list[float] = field(default_factory=list)
     power_w: float | None = None
 
 
@@ -110,7 +119,7 @@ def measure(
         for case in cases:
             advance(f"round {number + 1}: {case.network.name}, batch {case.batch}")
             _slice(case, plan)
-    return [_result(case) for case in cases]
+    return [_result(case, plan) for case in cases]
 
 
 def steps_of_work(networks: int, batches: int, plan: Plan) -> int:
@@ -178,14 +187,15 @@ def _slice(case: _Case, plan: Plan) -> None:
     """Time one round's share of the runs, one at least unless the case's time is over."""
     if sum(case.times_s) > plan.limit_s:
         return
-    run, times, clock = case.runner.run, case.times_s, time.perf_counter
+    run, clock, processor = case.runner.run, time.perf_counter, time.process_time
     end = clock() + plan.limit_s / plan.rounds
     try:
         for _ in range(math.ceil(plan.repeat / plan.rounds)):
-            start = clock()
+            busy, start = processor(), clock()
             run()
             stop = clock()
-            times.append(stop - start)
+            case.busy_s.append(processor() - busy)
+            case.times_s.append(stop - start)
             if stop > end:
                 break
     except (RuntimeError, MemoryError) as problem:
@@ -194,13 +204,16 @@ def _slice(case: _Case, plan: Plan) -> None:
         case.power_w = max(machine.gpu_power_w() or 0.0, case.power_w or 0.0) or None
 
 
-def _result(case: _Case) -> Timing:
-    low, middle, high = np.percentile(case.times_s, [10, 50, 90])
+def _result(case: _Case, plan: Plan) -> Timing:
+    alone = _alone(case, plan)
+    times = np.asarray(case.times_s)[alone if alone.any() else slice(None)]
+    low, middle, high = np.percentile(times, [10, 50, 90])
     clock = case.runner.device_time_s
     return Timing(
         network=case.network,
         batch=case.batch,
-        runs=len(case.times_s),
+        runs=len(times),
+        disturbed=int(np.count_nonzero(~alone)),
         median_s=float(middle),
         low_s=float(low),
         high_s=float(high),
@@ -210,8 +223,17 @@ def _result(case: _Case) -> Timing:
     )
 
 
+def _alone(case: _Case, plan: Plan) -> NDArray[np.bool_]:
+    """Return which runs had their processor for themselves; all of them where this cannot be told."""
+    if plan.target != "cpu" or plan.threads != 1:
+        return np.ones(len(case.times_s), dtype=np.bool_)
+    result: NDArray[np.bool_] = np.asarray(case.busy_s) >= UNDISTURBED_SHARE * np.asarray(case.times_s)
+    return result
+
+
 def _row(timing: Timing, plan: Plan, device: str, source: str) -> Measurement:
     threads = "" if plan.target == "cuda" else f"; {plan.threads or 'default'} thread(s)"
+    others = f", {timing.disturbed} disturbed" if timing.disturbed else ""
     seen = "" if timing.device_s is None else f"; {timing.device_s:.9g} s by CUDA events"
     extra: dict[str, Any] = {
         "backend": plan.backend,
@@ -219,7 +241,7 @@ def _row(timing: Timing, plan: Plan, device: str, source: str) -> Measurement:
         "latency_spread_s": f"{timing.spread_s:.4g}",
         "power_w": "" if timing.power_w is None else f"{timing.power_w:.1f}",
         "source": source,
-        "note": f"median of {timing.runs} runs, spread 10..90 %{threads}{seen}",
+        "note": f"median of {timing.runs} runs{others}, spread 10..90 %{threads}{seen}",
         "mode": plan.target,
     }
     return Measurement(

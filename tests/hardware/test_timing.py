@@ -34,11 +34,29 @@ def test_the_median_is_that_of_the_runs(monkeypatch):
         return zeros(job)
 
     monkeypatch.setattr(timing, "build", stub(run))
-    one, three = timing.measure([SMALL], [1, 3], timing.Plan(repeat=20, rounds=4))
+    one, three = timing.measure([SMALL], [1, 3], timing.Plan(repeat=20, rounds=4, threads=0))
     assert 0.002 <= one.median_s < 0.006
     assert 0.006 <= three.median_s < 0.018
     assert one.runs == 20
     assert one.low_s <= one.median_s <= one.high_s
+
+
+def test_runs_that_waited_for_the_processor_are_left_out(monkeypatch):
+    def run(job):
+        run.count += 1
+        if run.count % 3 == 0:
+            time.sleep(0.02)
+        end = time.process_time() + 0.001
+        while time.process_time() < end:
+            pass
+        return zeros(job)
+
+    run.count = 0
+    monkeypatch.setattr(timing, "build", stub(run))
+    (seen,) = timing.measure([SMALL], [1], timing.Plan(repeat=60, rounds=4))
+    assert seen.disturbed >= 20
+    assert seen.runs + seen.disturbed == 60
+    assert seen.median_s < 0.01
 
 
 def test_a_slow_case_ends_near_its_limit(monkeypatch):
