@@ -16,6 +16,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "devices": ("devices", "List the devices that come with the package, or show one with its sources."),
     "measure": ("measure", "Time networks on this machine's GPU or CPU."),
     "networks": ("networks", "List the networks that come with the package."),
+    "train": ("train", "Train a network in Keras and write its weights."),
+    "report": ("report", "Read HLS, Vivado and XRT reports, and ask what-if of a kernel's loops."),
 }
 
 
