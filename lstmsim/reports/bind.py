@@ -96,8 +96,10 @@ def bind(nest: Nest, network: Network) -> list[Binding]:
             continue
         readings = [(term, size.layer) for term, size in _matches(sizes, loop.trips)]
         if readings:
-            term, layer = readings[0]
-            others = tuple(dict.fromkeys(other for other, _layer in readings[1:] if other != term))
+            over_time = [reading for reading in readings if reading[0] == "timesteps"]
+            around = not loop.pipelined and bool(loop.body.loops or loop.body.calls)
+            term, layer = over_time[0] if over_time and around and path.count("/") == 1 else readings[0]
+            others = tuple(dict.fromkeys(other for other, _layer in readings if other != term))
             columns = _columns(loop, next(size for size in sizes if size.layer == layer))
             found.append(Binding(loop=path, trips=loop.trips, term=term, layer=layer, others=others, columns=columns))
     return found
