@@ -14,7 +14,9 @@ from lstmsim.errors import LstmsimError
 # command name -> (module below lstmsim.cli, one line of help); modules are imported when the command is called
 COMMANDS: dict[str, tuple[str, str]] = {
     "devices": ("devices", "List the devices that come with the package, or show one with its sources."),
+    "estimate": ("estimate", "Tell what a network costs on a device: latency, resources, what limits it."),
     "measure": ("measure", "Time networks on this machine's GPU or CPU."),
+    "hls": ("hls", "Write an HLS project: C++ kernel, weights, test vectors, scripts."),
     "networks": ("networks", "List the networks that come with the package."),
     "train": ("train", "Train a network in Keras and write its weights."),
     "report": ("report", "Read HLS, Vivado and XRT reports, and ask what-if of a kernel's loops."),
