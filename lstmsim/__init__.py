@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from lstmsim.config import KernelConfig as KernelConfig
     from lstmsim.device import load_device as load_device
     from lstmsim.errors import LstmsimError as LstmsimError
+    from lstmsim.estimate import Estimate as Estimate
+    from lstmsim.estimate import estimate as estimate
     from lstmsim.fixedpoint import FixedFormat as FixedFormat
     from lstmsim.fixedpoint import parse_format as parse_format
     from lstmsim.importers import load_model as load_model
@@ -27,11 +29,13 @@ if TYPE_CHECKING:
     from lstmsim.simulate import simulate as simulate
 
 _HOME = {
+    "Estimate": "estimate",
     "FixedFormat": "fixedpoint",
     "KernelConfig": "config",
     "LstmsimError": "errors",
     "Model": "model",
     "Network": "network",
+    "estimate": "estimate",
     "load_device": "device",
     "load_model": "importers",
     "load_network": "importers",

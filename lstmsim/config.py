@@ -19,7 +19,7 @@ ACCUMULATOR32 = FixedFormat(width_bits=32, integer_bits=16)
 
 ACTIVATIONS = ("table", "interpolated", "plan", "piecewise")
 ACCUMULATIONS = ("tree", "cascade", "chain")
-WEIGHT_MEMORIES = ("lutram", "bram", "uram")
+WEIGHT_MEMORIES = ("lutram", "bram", "uram", "split")
 
 
 def _knob(default: Any, doc: str, *, choices: tuple[Any, ...] = ()) -> Any:
@@ -43,7 +43,9 @@ class KernelConfig:
     systolic_steps: int = _knob(1, "technique 2: time steps of different inputs in flight in one cell")
     elementwise_unroll: int = _knob(1, "units whose cell and hidden state are updated side by side")
     accumulation: str = _knob(
-        "tree", "how the products of a row are added: chain is one after the other", choices=ACCUMULATIONS
+        "tree",
+        "how a row is added: tree in levels, cascade one after the other with rows pipelined, chain without overlap",
+        choices=ACCUMULATIONS,
     )
 
     # Number formats (technique 4)
@@ -58,12 +60,20 @@ class KernelConfig:
 
     # Memory
     memory_bits: int = _knob(32, "width of a memory port in bits", choices=(16, 32, 64, 128, 256, 512, 1024))
-    memory_ports: int = _knob(1, "memory ports that read weights side by side, of one instance")
+    memory_ports: int = _knob(1, "memory interfaces of one instance")
+    widen_ports: bool = _knob(
+        False, "the compiler widens a port of 32 bits or less to the widest word that divides the weight array"
+    )
     burst_beats: int = _knob(16, "beats of one burst on a memory port")
     outstanding_reads: int = _knob(16, "bursts under way at once on a memory port")
     resident_weights: bool = _knob(False, "weights of all layers stay on the device between inferences")
-    double_buffer: bool = _knob(False, "weights of the next layer load while this one runs")
-    weight_memory: str = _knob("lutram", "memory that holds the weights of a layer", choices=WEIGHT_MEMORIES)
+    double_buffer: bool = _knob(False, "weights of the next layer load while this one runs; takes a second copy")
+    staged_weights: bool = _knob(False, "weights land in one array and are copied to the one that the engines read")
+    weight_memory: str = _knob(
+        "lutram",
+        "memory that holds the weights of a layer; split: one copy in LUTRAM, one in BRAM",
+        choices=WEIGHT_MEMORIES,
+    )
 
     clock_hz: float | None = _knob(None, "kernel clock in Hz; the device's default where unset")
 
