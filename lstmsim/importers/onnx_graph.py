@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,16 +53,38 @@ def read_graph(graph: Any, opset: int, name: str, timesteps: int | None) -> Blue
             f"the model has {len(inputs)} inputs ({_names(inputs)}) and {len(graph.output)} outputs "
             f"({_names(graph.output)}): one of each is supported"
         )
+    nodes = _needed(graph)
     problems: list[ModelFormatError] = []
     for layout in _layouts(inputs[0], timesteps):
         environment = Environment(layout.batch, opset, {**constants, inputs[0].name: layout.tensor()})
         try:
-            run_nodes(graph.node, environment)
+            run_nodes(nodes, environment)
             return finish(_output(environment, graph.output[0].name), name, layout.batch)
         except ModelFormatError as problem:
             problems.append(problem)
     plain = [problem for problem in problems if not isinstance(problem, MixedSamples)]
     raise (plain or problems)[0]
+
+
+def _needed(graph: Any) -> list[Any]:
+    """The nodes that the output depends on, in their order."""
+    wanted = {value.name for value in graph.output}
+    needed = []
+    for node in reversed(graph.node):
+        if wanted.isdisjoint(node.output):
+            continue
+        needed.append(node)
+        wanted.update(_reads(node))
+    return needed[::-1]
+
+
+def _reads(node: Any) -> Iterator[str]:
+    """The names that a node reads, in its branches too."""
+    yield from node.input
+    for attribute in node.attribute:
+        for inner in attribute.g.node:
+            yield from _reads(inner)
+        yield from (value.name for value in attribute.g.output)
 
 
 def _output(environment: Environment, name: str) -> Traced:

@@ -167,7 +167,7 @@ def _move(node: Any, environment: Environment, inputs: list[Any], traced: list[T
     movable = inputs if node.op_type == "Concat" else inputs[:1]
     if any(not isinstance(value, Traced) for value in movable) or len(traced) != len(movable):
         raise ModelFormatError(f"{label(node)}: it mixes the network's values with constants")
-    if any(value.frame is not first.frame or value.uses != first.uses for value in traced):
+    if any(value.frame is not first.frame or value.age != first.age for value in traced):
         raise ModelFormatError(
             f"{label(node)}: it joins the outputs of several layers: one straight chain is supported"
         )

@@ -15,11 +15,12 @@ from lstmsim.importers.torch_state import FILE_LIMIT_BYTES, check_archive
 # The exporter runs the module, so nothing may be in it that does more than arithmetic on tensors.
 HARMLESS = frozenset(
     """
-    lstm linear addmm matmul mm t add add_ relu relu_ sigmoid sigmoid_ tanh tanh_ softmax dropout dropout_ feature_dropout
-    select slice transpose permute reshape view flatten squeeze unsqueeze repeat repeat_interleave expand expand_as cat
-    stack unbind chunk split contiguous detach clone to flip zeros zeros_like new_zeros narrow index_select size dim len
-    numel eq ne gt ge lt le mul sub floordiv neg format list append Int Bool Float __is__ __isnot__ __not__ __contains__
-    __getitem__ is_floating_point device dtype requires_grad
+    lstm linear addmm matmul mm t add add_ relu relu_ sigmoid sigmoid_ tanh tanh_ softmax dropout dropout_
+    feature_dropout select slice transpose permute reshape view flatten squeeze unsqueeze repeat
+    repeat_interleave expand expand_as cat stack unbind chunk split contiguous detach clone to flip zeros
+    zeros_like new_zeros narrow index_select size dim len numel eq ne gt ge lt le mul sub floordiv neg format
+    list append Int Bool Float __is__ __isnot__ __not__ __contains__ __getitem__ is_floating_point device dtype
+    requires_grad
     """.split()  # noqa: SIM905 - easier to read and to extend than a list
 )
 OPSET = 17

@@ -9,8 +9,8 @@ only, or time turned round. A pattern that none of our layers makes is refused.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TypeAlias
+from dataclasses import dataclass, field, replace
+from typing import TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,20 +18,30 @@ from numpy.typing import NDArray
 from lstmsim.errors import ModelFormatError
 from lstmsim.importers.chain import Blueprint, Chain, Fetch, dense_activation
 from lstmsim.model import DenseWeights, LayerWeights, LstmWeights
-from lstmsim.network import DenseLayer, Layer, LstmLayer, RepeatLayer, ReshapeLayer
+from lstmsim.network import DenseActivation, DenseLayer, Layer, LstmLayer, RepeatLayer, ReshapeLayer
 
 Positions: TypeAlias = NDArray[np.int64]
 
 ELEMENT_LIMIT = 1 << 25
+WHOLE = "whole"
 
 
 class MixedSamples(ModelFormatError):
     """A layer reads several samples of the batch as one: the batch is on another axis, or the model is refused."""
 
 
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Something done to a frame: what, with which constants, and the frame of the layer that came of it."""
+
+    kind: str
+    constants: NDArray[np.float64] | None
+    result: Frame | None
+
+
 @dataclass(slots=True)
 class Frame:
-    """A layer's output. `uses` counts what has read or changed it: a tensor that saw an earlier count is a branch."""
+    """A layer's output, and what was done to it since."""
 
     layer: Layer | None  # None: the network's input
     timesteps: int
@@ -39,7 +49,7 @@ class Frame:
     parent: Frame | None = None
     weights: LayerWeights = None
     where: str = "the input"
-    uses: int = 0
+    history: list[Step] = field(default_factory=list)
 
     @property
     def values(self) -> int:
@@ -55,34 +65,54 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Traced:
-    """A tensor of positions in a frame, in the shape that it has in the graph."""
+    """A tensor of positions in a frame, in the shape that it has in the graph, after `age` steps of its history.
+
+    Exporters may work on each time step apart; so the same step, taken again with equal constants, is no branch.
+    """
 
     frame: Frame
     positions: Positions
-    uses: int
+    age: int = 0
 
     def moved(self, positions: Positions) -> Traced:
         """Return the same values in other places."""
-        return Traced(self.frame, positions, self.uses)
+        return Traced(self.frame, positions, self.age)
 
-    def use(self, where: str) -> Frame:
-        """Return the frame for a layer that reads or changes it.
+    def taken(self, kind: str, constants: NDArray[np.float64] | None, where: str) -> Step | None:
+        """Return the step of this kind if it was taken with another part of this frame, None if nothing was.
 
         Raises:
-            ModelFormatError: another layer has done so.
+            ModelFormatError: something else was done: the graph branches.
         """
-        if self.uses != self.frame.uses:
-            raise ModelFormatError(
-                f"{where}: the output of {self.frame.where} is used twice: one straight chain of layers is supported"
-            )
-        self.frame.uses += 1
+        if self.age == len(self.frame.history):
+            return None
+        step = self.frame.history[self.age]
+        same = (constants is None) == (step.constants is None) and (
+            constants is None or step.constants is None or np.array_equal(constants, step.constants)
+        )
+        if step.kind == kind and kind != WHOLE and same:
+            return step
+        raise ModelFormatError(
+            f"{where}: the output of {self.frame.where} is used twice: one straight chain of layers is supported"
+        )
+
+    def stepped(self, step: Step) -> Traced:
+        """Return the tensor after a step that leaves its positions; the step is noted when it is new."""
+        if self.age == len(self.frame.history):
+            self.frame.history.append(step)
+        return Traced(self.frame, self.positions, self.age + 1)
+
+    def claim(self, where: str) -> Frame:
+        """Return the frame for a reader of the whole; nothing else may read it."""
+        self.taken(WHOLE, None, where)
+        self.frame.history.append(Step(WHOLE, None, None))
         return self.frame
 
 
 def start(timesteps: int, features: int, batch: int) -> Traced:
     """Return the network's input as [batch, timesteps, features]."""
     frame = Frame(None, timesteps, features)
-    return Traced(frame, frame.positions(batch), 0)
+    return Traced(frame, frame.positions(batch))
 
 
 def lstm(
@@ -94,7 +124,9 @@ def lstm(
         The sequences [batch, timesteps, passes, units] and the last states [batch, passes, units].
     """
     pattern = _sample_pattern(given.positions, given.frame.values, where)
-    frame, turned = _match(given.use(where), pattern, where)
+    pattern, columns = _in_order(pattern)
+    weights = tuple(replace(one, kernel=one.kernel[:, :, columns]) for one in weights)
+    frame, turned = _match(given.claim(where), pattern, where)
     if turned:
         layer, weights = _turn(layer, weights)
     found = Frame(layer, frame.timesteps, layer.passes * layer.units, frame, weights, where)
@@ -104,7 +136,7 @@ def lstm(
     states = states.reshape(batch, layer.passes, layer.units)
     if turned:
         positions, states = positions[:, ::-1, ::-1], states[:, ::-1]
-    return Traced(found, positions, 0), Traced(found, states, 0)
+    return Traced(found, positions), Traced(found, states)
 
 
 def _turn(layer: LstmLayer, weights: tuple[LstmWeights, ...]) -> tuple[LstmLayer, tuple[LstmWeights, ...]]:
@@ -117,24 +149,39 @@ def _turn(layer: LstmLayer, weights: tuple[LstmWeights, ...]) -> tuple[LstmLayer
 def dense(given: Traced, kernel: NDArray[np.float64], batch: int, where: str) -> Traced:
     """Append a dense layer, kernel [units, inputs], without bias or activation, along the tensor's last axis."""
     units = len(kernel)
-    rows = given.positions.reshape(-1, given.positions.shape[-1])
-    sample = rows[:, 0] // given.frame.values
+    shape = given.positions.shape[:-1]
+    rows, columns = _in_order(given.positions.reshape(-1, given.positions.shape[-1]))
+    kernel = kernel[:, columns]
+    step = given.taken("dense", kernel, where) if given.age < len(given.frame.history) else None
+    steps = _whole_steps(given.frame, rows)
+    if steps is not None:
+        if step is None:
+            step = Step("dense", kernel, _dense_frame(given.frame, kernel, where))
+            given.stepped(step)
+        assert step.result is not None
+        positions = steps[:, None] * units + np.arange(units, dtype=np.int64)
+        return Traced(step.result, positions.reshape(*shape, units))
+    view, order = _by_sample(rows, given.frame.values, batch, where)
+    pattern = _sample_pattern(view, given.frame.values, where)
+    frame, turned = _match(given.claim(where), pattern, where)
+    found = _dense_frame(frame, kernel, where)
+    positions = np.empty((len(rows), units), dtype=np.int64)
+    positions[order] = found.positions(batch)[:, :: -1 if turned else 1].reshape(-1, units)
+    return Traced(found, positions.reshape(*shape, units))
+
+
+def _dense_frame(frame: Frame, kernel: NDArray[np.float64], where: str) -> Frame:
+    weights = DenseWeights(kernel, np.zeros(len(kernel)))
+    return Frame(DenseLayer(units=len(kernel)), frame.timesteps, len(kernel), frame, weights, where)
+
+
+def _by_sample(rows: Positions, values: int, batch: int, where: str) -> tuple[Positions, Positions]:
+    """Rows as [batch, rows of a sample, ...] in their order, and the places that they had."""
+    sample = rows[:, 0] // values
     order = np.argsort(sample, kind="stable")
     if len(rows) % batch or (sample[order] != np.repeat(np.arange(batch), len(rows) // batch)).any():
         raise MixedSamples(f"{where}: it reads several samples of the batch as one")
-    view = rows[order].reshape(batch, -1, rows.shape[1])
-    pattern = _sample_pattern(view, given.frame.values, where)
-    frame = given.use(where)
-    times = _whole_steps(frame, pattern)
-    if times is None:
-        frame, turned = _match(frame, pattern, where)
-        times = np.arange(frame.timesteps, dtype=np.int64)
-        times = times[::-1] if turned else times
-    weights = DenseWeights(kernel, np.zeros(units))
-    found = Frame(DenseLayer(units=units), frame.timesteps, units, frame, weights, where)
-    positions = np.empty((len(rows), units), dtype=np.int64)
-    positions[order] = found.positions(batch)[:, times].reshape(-1, units)
-    return Traced(found, positions.reshape(*given.positions.shape[:-1], units), 0)
+    return rows[order].reshape(batch, -1, rows.shape[1]), order
 
 
 def add_bias(given: Traced, values: NDArray[np.float64], where: str) -> Traced:
@@ -144,7 +191,10 @@ def add_bias(given: Traced, values: NDArray[np.float64], where: str) -> Traced:
         ModelFormatError: another layer, or not one value for each unit.
     """
     frame = given.frame
-    if not isinstance(frame.layer, DenseLayer) or frame.layer.activation != "linear":
+    activated = isinstance(frame.layer, DenseLayer) and any(
+        step.kind in get_args(DenseActivation) for step in frame.history[: given.age]
+    )
+    if not isinstance(frame.layer, DenseLayer) or activated:
         raise ModelFormatError(f"{where}: a constant is added to {frame.where}: supported after a dense layer only")
     assert isinstance(frame.weights, DenseWeights)
     units = given.positions % frame.features
@@ -156,9 +206,9 @@ def add_bias(given: Traced, values: NDArray[np.float64], where: str) -> Traced:
     bias[units] = spread
     if not np.array_equal(bias[units], spread) or np.isnan(bias).any():
         raise ModelFormatError(f"{where}: the constant added is not one value for each of {frame.features} units")
-    given.use(where)
-    frame.weights = DenseWeights(frame.weights.kernel, frame.weights.bias + bias)
-    return Traced(frame, given.positions, frame.uses)
+    if given.taken("bias", bias, where) is None:
+        frame.weights = DenseWeights(frame.weights.kernel, frame.weights.bias + bias)
+    return given.stepped(Step("bias", bias, None))
 
 
 def activate(given: Traced, name: str, axis: int, where: str) -> Traced:
@@ -168,16 +218,16 @@ def activate(given: Traced, name: str, axis: int, where: str) -> Traced:
         ModelFormatError: another layer, or a softmax over something else.
     """
     frame = given.frame
-    if not isinstance(frame.layer, DenseLayer) or frame.layer.activation != "linear":
+    again = isinstance(frame.layer, DenseLayer) and given.taken(name, None, where) is not None
+    if not isinstance(frame.layer, DenseLayer) or (frame.layer.activation != "linear" and not again):
         raise ModelFormatError(f"{where}: {name} on {frame.where}: supported after a dense layer only")
     if name == "softmax":
         rows = np.moveaxis(given.positions, axis, -1)
         whole = rows[..., :1] // frame.features * frame.features + np.arange(frame.features)
         if rows.shape[-1] != frame.features or (rows != whole).any():
             raise ModelFormatError(f"{where}: softmax along axis {axis} is not over the units of {frame.where}")
-    given.use(where)
     frame.layer = replace(frame.layer, activation=dense_activation(name, where))
-    return Traced(frame, given.positions, frame.uses)
+    return given.stepped(Step(name, None, None))
 
 
 def finish(given: Traced, name: str, batch: int) -> Blueprint:
@@ -188,17 +238,15 @@ def finish(given: Traced, name: str, batch: int) -> Blueprint:
     """
     where = "the output"
     shape = given.positions.shape
-    sample = given.positions.reshape(-1) // given.frame.values
-    order = np.argsort(sample, kind="stable")
-    if given.positions.size % batch or not given.positions.size:
-        raise MixedSamples(f"{where} does not hold one result for each sample")
-    view = given.positions.reshape(-1)[order].reshape(batch, -1)
+    if not given.positions.size:
+        raise ModelFormatError(f"{where} is empty")
+    view, _ = _by_sample(given.positions.reshape(-1, 1), given.frame.values, batch, where)
     axes = list(shape)
     if batch in axes:
         axes.remove(batch)
     steps = axes[0] if len(axes) > 1 else 1
     pattern = _sample_pattern(view.reshape(batch, steps, -1), given.frame.values, where)
-    frame, turned = _match(given.use(where), pattern, where)
+    frame, turned = _match(given.claim(where), pattern, where)
     if turned:
         raise ModelFormatError("the model returns its time steps last to first: turn them round, or return the last")
     return _blueprint(frame, name)
@@ -227,18 +275,29 @@ def _sample_pattern(view: Positions, values: int, where: str) -> Positions:
     local: Positions = view - offsets
     if local.size == 0 or local.min() < 0 or local.max() >= values or (local != local[:1]).any():
         raise MixedSamples(f"{where}: it reads several samples of the batch as one")
-    return local[0]
+    pattern: Positions = local[0]
+    return pattern
 
 
-def _whole_steps(frame: Frame, pattern: Positions) -> Positions | None:
-    """The time step that each row is, where the rows are all steps of the frame in any order; else None."""
-    if pattern.shape != (frame.timesteps, frame.features):
+def _in_order(rows: Positions) -> tuple[Positions, Positions]:
+    """Rows with their columns sorted, and the columns' order, where that makes each row a run of positions.
+
+    A layer may read its inputs in any order if its kernel's columns follow.
+    """
+    columns = np.argsort(rows[0], kind="stable")
+    ordered = rows[:, columns]
+    if np.array_equal(ordered, ordered[:, :1] + np.arange(rows.shape[1])):
+        return ordered, columns
+    return rows, np.arange(rows.shape[1])
+
+
+def _whole_steps(frame: Frame, rows: Positions) -> Positions | None:
+    """Which step of which sample each row is (sample * timesteps + step), each once; else None."""
+    if rows.shape[1] != frame.features:
         return None
-    times = pattern[:, 0] // frame.features
-    whole = times[:, None] * frame.features + np.arange(frame.features)
-    if (pattern != whole).any() or (np.sort(times) != np.arange(frame.timesteps)).any():
-        return None
-    return times
+    steps: Positions = rows[:, 0] // frame.features
+    whole = steps[:, None] * frame.features + np.arange(frame.features)
+    return steps if np.array_equal(rows, whole) and len(np.unique(steps)) == len(steps) else None
 
 
 def _match(frame: Frame, pattern: Positions, where: str) -> tuple[Frame, bool]:
@@ -275,8 +334,7 @@ def _last_step(frame: Frame) -> Positions:
     ends = {"forward": (-1,), "reverse": (0,), "bidirectional": (-1, 0)}[frame.layer.direction]
     steps = np.arange(frame.values, dtype=np.int64).reshape(frame.timesteps, frame.features)
     parts: list[Positions] = [steps[end, number * units : (number + 1) * units] for number, end in enumerate(ends)]
-    joined: Positions = np.concatenate(parts)
-    return joined
+    return np.concatenate(parts)
 
 
 def _keeps_last_step(frame: Frame, pattern: Positions) -> bool:
