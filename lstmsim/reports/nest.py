@@ -156,16 +156,12 @@ def _all_calls(module: Module) -> list[str]:
     return calls
 
 
-def _call_cycles(name: str, nodes: Mapping[str, ModuleNode], report: Report) -> float | None:
-    """Return a called module's reported latency; operators that the report does not know as modules give None."""
-    if name in nodes:
-        node = nodes[name]
-        return node.reported_cycles if node.reported_cycles is not None else node.composed_cycles
-    return report.modules[name].latency.high if name in report.modules else None
+def _call_cycles(node: ModuleNode) -> float | None:
+    return node.composed_cycles if node.reported_cycles is None else node.reported_cycles
 
 
 def _module_node(module: Module, report: Report, nodes: Mapping[str, ModuleNode]) -> ModuleNode:
-    cycles = {name: _call_cycles(name, nodes, report) for name in _all_calls(module)}
+    cycles = {name: _call_cycles(nodes[name]) for name in _all_calls(module) if name in nodes}
     reported, inferred = module.latency.high, []
     outside: list[str] = list(module.calls)
     unplaced: list[str] = []
@@ -175,7 +171,7 @@ def _module_node(module: Module, report: Report, nodes: Mapping[str, ModuleNode]
     loops = tuple(_loop_node(loop, module.name, cycles, unplaced) for loop in module.loops)
     outside += unplaced
     composed = _in_sequence(module, loops, outside, cycles, report)
-    deep = {name: nodes[name].recomposed_cycles if name in nodes else None for name in cycles}
+    deep = {name: nodes[name].recomposed_cycles for name in cycles}
     recomposed = _in_sequence(
         module, loops, outside, {n: cycles[n] if deep[n] is None else deep[n] for n in cycles}, report
     )
@@ -196,7 +192,7 @@ def _module_node(module: Module, report: Report, nodes: Mapping[str, ModuleNode]
             loops=loops,
             calls=chosen,
             hidden=hidden,
-            rest_cycles=0.0 if reported is None or composed is None else reported - structure,
+            rest_cycles=0.0 if reported is None else reported - structure,
         ),
         inferred=tuple(inferred),
     )
@@ -229,8 +225,8 @@ def _outside(module: Module, calls: list[str], cycles: Mapping[str, float | None
         for loop in module.loops
     )
     outside, left = [], []
-    for name in sorted(calls, key=lambda name: -(cycles[name] or 0.0)):
-        cost = (cycles[name] or 0.0) + CALL_OVERHEAD_CYCLES
+    for name in sorted(calls, key=lambda name: -(cycles.get(name) or 0.0)):
+        cost = (cycles.get(name) or 0.0) + CALL_OVERHEAD_CYCLES
         if cost <= between:
             between -= cost
             outside.append(name)
@@ -240,10 +236,10 @@ def _outside(module: Module, calls: list[str], cycles: Mapping[str, float | None
 
 
 def _in_series(names: Iterable[str], cycles: Mapping[str, float | None]) -> dict[str, int]:
-    """Count calls of known latency."""
+    """Count the calls of modules that the report describes; others stay part of what no table shows."""
     counts: dict[str, int] = {}
     for name in names:
-        if cycles[name] is not None:
+        if name in cycles:
             counts[name] = counts.get(name, 0) + 1
     return counts
 
@@ -273,7 +269,7 @@ def _in_sequence(
     report: Report,
 ) -> float | None:
     """Return what the rules give with everything in sequence, None where a part is unknown."""
-    if any(rule_cycles(loop) is None for loop in loops) or any(cycles[name] is None for name in outside):
+    if any(rule_cycles(loop) is None for loop in loops) or any(cycles.get(name) is None for name in outside):
         return None
     if not loops and not outside:
         return None
@@ -343,7 +339,7 @@ def _fill(room: float, names: list[str], cycles: Mapping[str, float | None]) -> 
 
     Each call that fits happens once; then the longest is repeated while there is room, and the next longest.
     """
-    order = sorted((name for name in dict.fromkeys(names) if cycles[name]), key=lambda name: -(cycles[name] or 0.0))
+    order = sorted(filter(cycles.get, dict.fromkeys(names)), key=lambda name: -(cycles[name] or 0.0))
     counts: dict[str, int] = {}
     left = room
     for name in order:
@@ -364,7 +360,7 @@ def _critical(
     chosen: dict[str, int] = {}
     hidden: list[str] = []
     left = available
-    for name in sorted((name for name in names if cycles[name] is not None), key=lambda name: -(cycles[name] or 0.0)):
+    for name in sorted(filter(cycles.__contains__, names), key=lambda name: -(cycles[name] or 0.0)):
         cost = (cycles[name] or 0.0) + CALL_OVERHEAD_CYCLES
         if cost <= left + CALL_OVERHEAD_CYCLES:
             chosen[name] = chosen.get(name, 0) + 1

@@ -58,8 +58,10 @@ def read_system_estimate(text: str, where: str) -> Report:
     area = _columns(lines, "Area Information")
     if not timing and not latency:
         raise ReportError(f"{where}: a system estimate without its timing and latency tables: is it cut off?")
-    unit = (timing or latency)[0].get("compute unit", "")
-    kernel = (timing or latency)[0].get("kernel name", "")
+    first = (timing or latency)[0]
+    unit, kernel = first.get("compute unit", ""), first.get("kernel name", "")
+    if not unit or not kernel:
+        raise ReportError(f"{where}: a system estimate without the columns Compute Unit and Kernel Name")
     areas = {row.get("module name", ""): _area(row) for row in area if row.get("compute unit") == unit}
     modules: dict[str, Module] = {}
     for row in latency:

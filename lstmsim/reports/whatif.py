@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from lstmsim.core.loops import OUTLINED_OVERHEAD_CYCLES, pipelined_loop_cycles, sequential_loop_cycles
 from lstmsim.errors import ConfigError, nearest
@@ -130,16 +129,10 @@ Latencies = Mapping[str, float | None]
 def _module_cycles(
     module: ModuleNode, nest: Nest, changes: Changes, after: Latencies, unknown: list[str]
 ) -> float | None:
-    if not module.body.loops and not module.body.calls:
-        return module.reported_cycles
-    if module.composed_cycles is None and module.reported_cycles is not None and not _touched(module, changes):
+    unchanged = not (changes.trips or changes.ii or changes.depth) and module.reported_cycles is not None
+    if unchanged or not (module.body.loops or module.body.calls):
         return module.reported_cycles
     return _body_cycles(module.body, nest, changes, after, unknown)
-
-
-def _touched(module: ModuleNode, changes: Changes) -> bool:
-    prefix = module.name + "/"
-    return any(path.startswith(prefix) for path in (*changes.trips, *changes.ii, *changes.depth))
 
 
 def _body_cycles(body: Body, nest: Nest, changes: Changes, after: Latencies, unknown: list[str]) -> float | None:
@@ -169,8 +162,9 @@ def _callee(name: str, nest: Nest, after: Latencies) -> float | None:
 def _loop_cycles(loop: LoopNode, nest: Nest, changes: Changes, after: Latencies, unknown: list[str]) -> float | None:
     trips = changes.trips.get(loop.name, loop.trips)
     if trips is None:
-        unknown.append(loop.name)
-        return None
+        if loop.latency_cycles is None:
+            unknown.append(loop.name)
+        return loop.latency_cycles
     if loop.pipelined:
         ii, depth = changes.ii.get(loop.name, loop.ii), changes.depth.get(loop.name, loop.depth)
         if ii is None or depth is None:
@@ -182,14 +176,3 @@ def _loop_cycles(loop: LoopNode, nest: Nest, changes: Changes, after: Latencies,
     if iteration is None:
         return None
     return sequential_loop_cycles(trips, iteration) + loop.rest_cycles - (1.0 if loop.memset else 0.0)
-
-
-def scaled_clock(nest: Nest, hz: float) -> Changes:
-    """Return the change of clock alone.
-
-    Raises:
-        ConfigError: not within 1 MHz to 2 GHz.
-    """
-    if not (math.isfinite(hz) and 1e6 <= hz <= 2e9):
-        raise ConfigError(f"clock = {hz:g} Hz is outside 1e6..2e9 Hz")
-    return replace(Changes(), clock_s=1.0 / hz)
