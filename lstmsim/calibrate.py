@@ -74,6 +74,7 @@ def calibrate_fpga(name: str, rows: Sequence[Measurement]) -> Calibration:
         ranges=ranges_of([(load_network(row.network), row) for row in rows]),
         made_from=tuple(row.id for row in rows),
         quality=quality,
+        left_out=left_out_errors(studies),
     )
 
 
@@ -91,7 +92,7 @@ def latency_study(rows: Sequence[Measurement]) -> Study:
 
 
 def resource_study(rows: Sequence[Measurement]) -> Study:
-    """Fit the resource model's coefficients to every resource of every row."""
+    """Fit the resource model's coefficients to every resource of every row; whole kernels are left out."""
     models = [row_model(row) for row in rows]
     entries = [
         (model, row, quantity)
@@ -107,21 +108,22 @@ def resource_study(rows: Sequence[Measurement]) -> Study:
     measured = np.array([row.resources[quantity] for _, row, quantity in entries])
     sigma = np.full(len(entries), ROW_LOG_SIGMA)
     ids = [row.id for _, row, _ in entries]
-    return run_study(
-        load_priors("fpga-resources"), predict, measured, sigma, ids, [quantity for _, _, quantity in entries]
-    )
+    kernels = [f"{row.device} {row.network} {row.config.digest}" for _, row, _ in entries]
+    quantities = [quantity for _, _, quantity in entries]
+    return run_study(load_priors("fpga-resources"), predict, measured, sigma, ids, quantities, kernels)
 
 
 def calibrate_processors(name: str, rows: Sequence[Measurement]) -> Calibration:
     """Return a calibration with the processor model's coefficients of every device in the rows."""
     stage = single_stage(rows)
     coefficients: dict[str, Coefficient] = {}
-    covariances, residuals, left_out = [], [], []
+    covariances, residuals, left_out, studies = [], [], [], []
     for device in sorted({row.device for row in rows}):
         study = processor_study([row for row in rows if row.device == device])
         coefficients |= coefficients_of(study.fit, study.rows_behind, f".{device}")
         covariances.append(study.fit.covariance)
         if len(study.ids) > len(study.fit.priors):
+            studies.append(study)
             residuals.append(study.fit.log_residuals)
             left_out.append(study.left_out)
     if not left_out:
@@ -138,6 +140,7 @@ def calibrate_processors(name: str, rows: Sequence[Measurement]) -> Calibration:
         ranges=processor_ranges([load_network(row.network) for row in rows], rows),
         made_from=tuple(row.id for row in rows),
         quality=quality_of("latency_s", inside, outside),
+        left_out=left_out_errors(studies),
     )
 
 
@@ -163,12 +166,13 @@ def run_study(
     sigma: Array,
     ids: Sequence[str],
     quantities: Sequence[str],
+    groups: Sequence[str] | None = None,
 ) -> Study:
-    """Fit, leave each row out once, and name the rows behind every coefficient."""
+    """Fit, leave each row (or each group of rows) out once, and name the rows behind every coefficient."""
     if not ids:
         raise CalibrationError("no measurement has this quantity: add rows")
     fit = fit_logarithms(priors, predict, measured, sigma)
-    left_out = leave_one_out(priors, predict, measured, sigma)
+    left_out = leave_one_out(priors, predict, measured, sigma, groups or ids)
     return Study(fit, tuple(ids), tuple(quantities), left_out, rows_that_matter(fit, predict, ids))
 
 
@@ -213,6 +217,15 @@ def single_stage(rows: Sequence[Measurement]) -> str:
     if len(stages) > 1:
         raise CalibrationError(f"measurements of the stages {', '.join(stages)} are never mixed in one fit: choose one")
     return stages[0]
+
+
+def left_out_errors(studies: Sequence[Study]) -> dict[str, float]:
+    """Return "row quantity" -> relative error of the prediction made without the row."""
+    return {
+        f"{identity} {quantity}": float(np.expm1(error))
+        for study in studies
+        for identity, quantity, error in zip(study.ids, study.quantities, study.left_out, strict=True)
+    }
 
 
 def spread_90(log_errors: Array) -> float:

@@ -43,8 +43,8 @@ class Calibration:
     """A fitted model.
 
     `covariance` is of the logarithms of the coefficients, in the order of `coefficients`; `log_sigma` the spread of
-    the logarithm of measured over predicted, by quantity; `ranges` the smallest and largest value of each feature among the
-    measurements; `devices` those that were measured.
+    the logarithm of measured over predicted, by quantity; `ranges` the smallest and largest value of each feature
+    among the measurements; `devices` those that were measured; `left_out` the relative error of each row predicted without it.
     """
 
     name: str
@@ -58,6 +58,7 @@ class Calibration:
     made_from: tuple[str, ...]
     made_with: str = ""
     quality: dict[str, float] = field(default_factory=dict)
+    left_out: dict[str, float] = field(default_factory=dict)
 
     def value(self, name: str) -> float:
         """Return a coefficient's value.
@@ -102,7 +103,7 @@ def load_calibration(source: str | os.PathLike[str] | Traversable) -> Calibratio
 
 _KEYS = {
     "schema", "name", "kind", "stage", "devices", "coefficients", "covariance", "log_sigma", "ranges", "made_from",
-    "made_with", "quality",
+    "made_with", "quality", "left_out",
 }  # fmt: skip
 _COEFFICIENT_KEYS = {
     "value", "stderr", "log_stderr", "unit", "low", "high", "prior", "prior_log_sigma", "rows", "source",
@@ -111,7 +112,7 @@ _COEFFICIENT_KEYS = {
 
 def _from_table(table: dict[str, Any], where: str) -> Calibration:
     check_keys(table, _KEYS, where, CalibrationError)
-    missing = _KEYS - {"quality", "made_with"} - set(table)
+    missing = _KEYS - {"quality", "made_with", "left_out"} - set(table)
     if missing:
         raise CalibrationError(f"{where}: the key {sorted(missing)[0]!r} is missing")
     if table["schema"] != SCHEMA_VERSION:
@@ -130,6 +131,7 @@ def _from_table(table: dict[str, Any], where: str) -> Calibration:
             made_from=tuple(map(str, table["made_from"])),
             made_with=str(table.get("made_with", "")),
             quality={str(name): float(value) for name, value in table.get("quality", {}).items()},
+            left_out={str(name): float(value) for name, value in table.get("left_out", {}).items()},
         )
     except (TypeError, ValueError, AttributeError) as problem:
         raise CalibrationError(f"{where}: a value has the wrong type: {problem}") from None
@@ -174,7 +176,8 @@ def calibration_toml(calibration: Calibration) -> str:
         *("    [" + ", ".join(f"{value:.6g}" for value in row) + "]," for row in calibration.covariance),
         "]",
     ]
-    for heading, values in (("log_sigma", calibration.log_sigma), ("quality", calibration.quality)):
+    tables = {"log_sigma": calibration.log_sigma, "quality": calibration.quality, "left_out": calibration.left_out}
+    for heading, values in tables.items():
         lines += ["", f"[{heading}]", *(f"{_text(name)} = {value:.6g}" for name, value in values.items())]
     lines += ["", "[ranges]"]
     lines += [f"{_text(name)} = [{low:.6g}, {high:.6g}]" for name, (low, high) in calibration.ranges.items()]

@@ -16,8 +16,9 @@ WIDEST_PORT_BITS = 512
 def default_config(network: Network, device: FpgaDevice, values: Mapping[str, float]) -> KernelConfig:
     """Return the first configuration that fits the device's budget: four gate engines, rows unrolled fully.
 
-    16-bit fixed point, the board's full port width. Where it does not fit, weights move to block RAM and UltraRAM, then columns share
-    multipliers, then gates take turns. Where nothing fits, the design that comes nearest is returned.
+    16-bit fixed point, the board's full port width. Where it does not fit, weights move to block RAM and UltraRAM,
+    then columns share multipliers, then gates take turns. Where nothing fits, the design that comes nearest is
+    returned.
     """
     budget = device.budget.as_dict()
     nearest, least = KernelConfig(), math.inf

@@ -79,19 +79,23 @@ def fit_logarithms(priors: Sequence[Prior], predict: Predict, measured: Array, r
 
     found = least_squares(residuals, np.clip(center, low, high), bounds=(low, high), loss="soft_l1")
     jacobian = _jacobian(residuals, found.x)
-    covariance = np.linalg.pinv(jacobian.T @ jacobian)
+    covariance: Array = np.linalg.pinv(jacobian.T @ jacobian).astype(np.float64)
     values = dict(zip(names, np.exp(found.x).tolist(), strict=True))
     return Fit(tuple(priors), values, covariance, log_errors(found.x))
 
 
-def leave_one_out(priors: Sequence[Prior], predict: Predict, measured: Array, row_log_sigma: Array) -> Array:
-    """Return the logarithm of predicted over measured of every row, predicted from all the others."""
+def leave_one_out(
+    priors: Sequence[Prior], predict: Predict, measured: Array, row_log_sigma: Array, groups: Sequence[str]
+) -> Array:
+    """Return the logarithm of predicted over measured of every row, predicted without the rows of its group."""
     everything = np.arange(len(measured))
+    labels = np.array(groups)
     errors = np.empty(len(measured))
-    for row in everything:
-        kept = np.delete(everything, row)
+    for group in dict.fromkeys(groups):
+        kept = everything[labels != group]
         fit = fit_logarithms(priors, _only(predict, kept), measured[kept], row_log_sigma[kept])
-        errors[row] = np.log(predict(fit.values, int(row))) - np.log(measured[row])
+        for row in everything[labels == group].tolist():
+            errors[row] = np.log(predict(fit.values, row)) - np.log(measured[row])
     return errors
 
 

@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "networks": ("networks", "List the networks that come with the package."),
     "train": ("train", "Train a network in Keras and write its weights."),
     "report": ("report", "Read HLS, Vivado and XRT reports, and ask what-if of a kernel's loops."),
+    "validate": ("validate", "Compare every figure of the paper with the model's prediction."),
 }
 
 
