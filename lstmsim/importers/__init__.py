@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lstmsim.errors import ModelFormatError, UnknownNetwork
 from lstmsim.files import data_folder
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 Source = str | os.PathLike[str]
 
-__all__ = ["load_model", "load_network"]
+__all__ = ["from_keras", "load_model", "load_network"]
 
 
 def load_network(source: Source, *, timesteps: int | None = None) -> Network:
@@ -77,6 +77,13 @@ def load_model(source: Source, *, weights: Source | None = None, timesteps: int 
 
     with reading(path, "a model"):
         return _blueprint(path, timesteps).model()
+
+
+def from_keras(model: Any, *, timesteps: int | None = None) -> Model:
+    """Return a Keras model in memory as ours; see `lstmsim.importers.keras_live.from_keras`."""
+    from lstmsim.importers import keras_live
+
+    return keras_live.from_keras(model, timesteps=timesteps)
 
 
 def _existing(name: str) -> Path:
