@@ -143,13 +143,18 @@ class Xclbin:
         known = ", ".join(kernel.name for kernel in self.kernels) or "none"
         raise HardwareError(f"the xclbin has no kernel {name!r}; kernels: {known}")
 
-    def banks_of(self, kernel: Kernel, argument: Argument) -> tuple[Bank, ...]:
-        """Return the banks that an argument reaches, from any copy of the kernel.
+    def copies_of(self, kernel: Kernel) -> tuple[str, ...]:
+        """Return the names of a kernel's compute units, without the kernel's own."""
+        return tuple(unit.name.partition(":")[2] for unit in self.units if unit.kernel == kernel.name)
+
+    def banks_of(self, kernel: Kernel, argument: Argument, copy: str | None = None) -> tuple[Bank, ...]:
+        """Return the banks that an argument reaches, from one copy of the kernel or from any.
 
         Raises:
             HardwareError: none, or one that is not there or not in use.
         """
-        units = {index for index, unit in enumerate(self.units) if unit.kernel == kernel.name}
+        wanted = {f"{kernel.name}:{copy or name}" for name in self.copies_of(kernel)}
+        units = {index for index, unit in enumerate(self.units) if unit.name in wanted}
         indices = sorted({c.bank for c in self.connections if c.unit in units and c.argument == argument.index})
         if not indices:
             raise HardwareError(f"the xclbin connects argument {argument.name!r} of {kernel.name!r} to no memory bank")
