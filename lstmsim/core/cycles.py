@@ -165,11 +165,17 @@ def call_phases(layers: Layers, output_values: int, knobs: Knobs, board: Board, 
     of several inputs in flight and shares the cell's work among them: both help batches, never a single input.
     """
     one = inference_phases(layers, output_values, knobs, board, c)
+    slowest = slowest_layer_cycles(layers, knobs, board, c) if knobs.layer_parallel else 0.0
+    return batch_phases(one, slowest, knobs, board, c)
+
+
+def batch_phases(one: Phases, slowest: float, knobs: Knobs, board: Board, c: LatencyCoefficients) -> Phases:
+    """Return the cycles of a call on a batch, given those of one input and of the slowest layer; see `call_phases`."""
     inputs = math.ceil(knobs.batch / knobs.instances)
     single = one.weight_load + phases_compute(one) + one.output
     following = single
     if knobs.layer_parallel:
-        following = min(single, slowest_layer_cycles(layers, knobs, board, c))
+        following = min(single, slowest)
     if knobs.systolic_steps > 1:
         following = min(following, one.weight_load + one.output + phases_compute(one) / knobs.systolic_steps)
     total = single + (inputs - 1) * following
