@@ -44,7 +44,8 @@ class Calibration:
 
     `covariance` is of the logarithms of the coefficients, in the order of `coefficients`; `log_sigma` the spread of
     the logarithm of measured over predicted, by quantity; `ranges` the smallest and largest value of each feature
-    among the measurements; `devices` those that were measured; `left_out` the relative error of each row predicted without it.
+    among the measurements; `devices` those that were measured; `left_out` the relative error of each row predicted
+    without it.
     """
 
     name: str
@@ -180,7 +181,7 @@ def calibration_toml(calibration: Calibration) -> str:
     for heading, values in tables.items():
         lines += ["", f"[{heading}]", *(f"{_text(name)} = {value:.6g}" for name, value in values.items())]
     lines += ["", "[ranges]"]
-    lines += [f"{_text(name)} = [{low:.6g}, {high:.6g}]" for name, (low, high) in calibration.ranges.items()]
+    lines += [f"{_text(name)} = [{low:.12g}, {high:.12g}]" for name, (low, high) in calibration.ranges.items()]
     for coefficient in calibration.coefficients.values():
         lines += ["", *_coefficient_lines(coefficient)]
     return "\n".join(lines) + "\n"

@@ -20,6 +20,7 @@ ACCUMULATOR32 = FixedFormat(width_bits=32, integer_bits=16)
 ACTIVATIONS = ("table", "interpolated", "plan", "piecewise")
 ACCUMULATIONS = ("tree", "cascade", "chain")
 WEIGHT_MEMORIES = ("lutram", "bram", "uram", "split")
+WEIGHT_BANKS = ("multiplier", "column")
 
 
 def _knob(default: Any, doc: str, *, choices: tuple[Any, ...] = ()) -> Any:
@@ -73,6 +74,9 @@ class KernelConfig:
         "lutram",
         "memory that holds the weights of a layer; split: one copy in LUTRAM, one in BRAM",
         choices=WEIGHT_MEMORIES,
+    )
+    weight_banks: str = _knob(
+        "multiplier", "one bank of weights a multiplier, or one a column even where columns share", choices=WEIGHT_BANKS
     )
 
     clock_hz: float | None = _knob(None, "kernel clock in Hz; the device's default where unset")

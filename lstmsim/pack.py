@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lstmsim.config import ACCUMULATIONS, ACTIVATIONS, WEIGHT_MEMORIES, KernelConfig
+from lstmsim.config import ACCUMULATIONS, ACTIVATIONS, WEIGHT_BANKS, WEIGHT_MEMORIES, KernelConfig
 from lstmsim.core import design
 from lstmsim.device import FpgaDevice
 from lstmsim.fixedpoint import FloatFormat
@@ -61,6 +61,7 @@ def knobs_of(config: KernelConfig, device: FpgaDevice, batch: int) -> design.Kno
         weight_memory=WEIGHT_MEMORIES.index(config.weight_memory),
         clock_hz=device.clock_hz if config.clock_hz is None else config.clock_hz,
         batch=batch,
+        bank_per_column=WEIGHT_BANKS.index(config.weight_banks),
     )
 
 

@@ -50,6 +50,7 @@ class Knobs(NamedTuple):
     weight_memory: int
     clock_hz: float
     batch: int
+    bank_per_column: int = 0
 
 
 class Board(NamedTuple):

@@ -108,6 +108,13 @@ def copies_in(memory: int, knobs: Knobs) -> int:
     return weight_copies(knobs) if knobs.weight_memory == memory else 0
 
 
+def weight_bank_count(columns: int, knobs: Knobs) -> float:
+    """Return the banks of one copy: one a column and gate, or one a group of columns that share a multiplier."""
+    if knobs.bank_per_column:
+        return 4.0 * columns
+    return 4.0 * math.ceil(columns / min(knobs.mac_share, columns))
+
+
 def bank_blocks(words: float, banks: float, bits: int) -> float:
     """Return the BRAM18 of one copy: every bank takes whole blocks, 1024 x 18 or 512 x 36."""
     depth = words / banks
@@ -189,7 +196,7 @@ def usage(layers: Layers, features: int, knobs: Knobs, c: ResourceCoefficients) 
             has_dense = 1
     cells = count_lstm_cells(layers, knobs) * knobs.instances
     words = stored_words(layers, columns, rows, knobs)
-    banks = 4.0 * columns  # complete partition of the second dimension, shared multipliers or not
+    banks = weight_bank_count(columns, knobs)
     port = port_bits(rows, columns, knobs)
     lutram = cell_lutram(words, columns, features, knobs, c)
     logic = cell_lut(columns, port, knobs, c)
