@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from lstmsim.cli.common import config_options, force_option, output_options, print_json
-from lstmsim.errors import ConfigError
+from lstmsim.cli.models import RANDOM_SEED, load_array, trained_or_random
 
 if TYPE_CHECKING:
     from lstmsim.hls import Project
-    from lstmsim.model import Model
-
-RANDOM_SEED = 0
 
 
 @click.command("hls")
@@ -51,17 +47,15 @@ def command(
     from lstmsim.device import load_device
     from lstmsim.hls import write_project
 
-    if weights is not None and seed is not None:
-        raise ConfigError("--weights and --seed exclude one another: random weights or trained ones")
     config = KernelConfig() if config_file is None else config_from_toml(config_file)
     config = replace_knobs(config, parse_assignments(assignments), "--set")
-    model = _load_model(network, weights, seed)
+    model = trained_or_random(network, weights, seed)
     project = write_project(
         model,
         config,
         load_device(device_name),
         folder,
-        inputs=None if input_file is None else _load_array(input_file),
+        inputs=None if input_file is None else load_array(input_file),
         samples=samples,
         seed=RANDOM_SEED if seed is None else seed,
         force=force,
@@ -72,43 +66,6 @@ def command(
         click.echo(str(project.folder))
     else:
         _print_project(project, config.digest)
-
-
-def _load_model(name: str, weights: str | None, seed: int | None) -> Model:
-    """Return trained weights where there are any and no seed is given, else random ones."""
-    from lstmsim.importers import load_model, load_network
-    from lstmsim.model import random_model
-
-    if weights is not None:
-        return load_model(name, weights=weights)
-    if seed is None and not _has_shape_only(name):
-        return load_model(name)
-    return random_model(load_network(name), RANDOM_SEED if seed is None else seed)
-
-
-def _has_shape_only(name: str) -> bool:
-    from lstmsim.files import data_folder
-    from lstmsim.network import SHAPE_PREFIX, preset_names
-
-    if name in preset_names():
-        return not (data_folder("weights") / f"{name}.npz").is_file()
-    return name.startswith(SHAPE_PREFIX) or name.lower().endswith(".toml")
-
-
-def _load_array(path: str) -> Any:
-    import io
-
-    import numpy as np
-
-    from lstmsim.errors import ModelFormatError
-    from lstmsim.files import read_bounded
-    from lstmsim.model import MODEL_LIMIT_BYTES
-
-    data = read_bounded(path, limit_bytes=MODEL_LIMIT_BYTES, error=ModelFormatError)
-    try:
-        return np.load(io.BytesIO(data), allow_pickle=False)
-    except (ValueError, EOFError, OSError) as problem:
-        raise ModelFormatError(f"{str(Path(path))!r} is not an array file (.npy of numbers): {problem}") from None
 
 
 def _row(project: Project, digest: str) -> dict[str, object]:

@@ -70,6 +70,8 @@ def load_model(source: Source, *, weights: Source | None = None, timesteps: int 
         return _with_weights(load_network(source, timesteps=timesteps), Path(weights))
     if name in preset_names():
         return _with_packaged_weights(load_preset(name))
+    if name.startswith(SHAPE_PREFIX):
+        raise ModelFormatError(f"{name!r} describes a network without weights: give its weights as well (.npz or .pt)")
     path = _existing(name)
     if path.suffix.lower() == ".toml":
         raise ModelFormatError(f"{name!r} describes a network without weights: give its weights as well (.npz or .pt)")
