@@ -1,24 +1,23 @@
-"""Training the networks in Keras, and the small trained weights that come with the package."""
+"""Training the networks in Keras."""
 
 from __future__ import annotations
 
 import importlib
-import io
 import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from lstmsim.datasets import Dataset
-from lstmsim.errors import ConfigError, DataError, MissingExtra, ModelFormatError
-from lstmsim.files import data_folder, refuse_existing, write_text
-from lstmsim.model import Array, DenseWeights, LayerWeights, LstmWeights, Model, load_weights
+from lstmsim.errors import ConfigError, DataError, MissingExtra
+from lstmsim.files import refuse_existing, write_text
+from lstmsim.model import Array, DenseWeights, LayerWeights, LstmWeights, Model
 from lstmsim.network import DenseLayer, LstmLayer, Network, RepeatLayer, ReshapeLayer
+from lstmsim.weights import as_half
 
 CLIP_NORM = 1.0
 WARM_UP_SHARE = 0.05
@@ -31,7 +30,7 @@ class TrainingPlan:
     """How a network is trained.
 
     `patience` stops after that many epochs without a better loss on the calibration windows and takes the best
-    weights; 0 runs all epochs. `threads` limits TensorFlow where it has not started yet; 0 leaves its choice.
+    weights; 0 runs all epochs. `windows` takes so many training windows, spread evenly; 0 takes all. `threads` limits TensorFlow where it has not started yet; 0 leaves its choice.
 
     Raises:
         ConfigError: a value out of range.
@@ -42,10 +41,12 @@ class TrainingPlan:
     learning_rate: float = 2e-3
     seed: int = 0
     patience: int = 0
+    windows: int = 0
     threads: int = 0
 
     def __post_init__(self) -> None:
         limits = {"epochs": (1, 10_000), "batch": (1, 1 << 16), "seed": (0, 2**31 - 1), "patience": (0, 10_000)}
+        limits["windows"] = (0, 1 << 31)
         for name, (low, high) in limits.items():
             value = getattr(self, name)
             if not low <= value <= high:
@@ -73,7 +74,8 @@ def train(network: Network, data: Dataset, plan: TrainingPlan, progress: Progres
         DataError: the data leave no whole batch, or training diverged.
     """
     keras = _keras(plan.threads)
-    inputs, targets = data.train, data.train_targets
+    chosen = _chosen(len(data.train), plan.windows)
+    inputs, targets = data.train[chosen], data.train_targets[chosen]
     batches = len(inputs) // plan.batch
     if not batches:
         raise DataError(f"{len(inputs)} training windows do not fill one batch of {plan.batch}: use a smaller --batch")
@@ -137,16 +139,11 @@ def from_keras_weights(network: Network, net: Any) -> Model:
     return Model(network, tuple(weights))
 
 
-def rounded_to_half(model: Model) -> Model:
-    """Return the model with every weight rounded to float16, as packaged weights are."""
-    return _mapped(model, lambda array: array.astype(np.float16).astype(np.float64))
-
-
 def save_trained(trained: Trained, path: Path, *, half: bool = True, force: bool = False) -> Path:
     """Write weights as .npz (float16 where `half`), their story as .toml beside it; return the latter's path."""
     story = path.with_suffix(".toml")
     refuse_existing(story, force=force)
-    model = _mapped(trained.model, lambda array: array.astype(np.float16)) if half else trained.model
+    model = as_half(trained.model) if half else trained.model
     model.save(path, force=force)
     plan = trained.plan
     lines = [
@@ -165,29 +162,10 @@ def save_trained(trained: Trained, path: Path, *, half: bool = True, force: bool
     return story
 
 
-def packaged_weights(network_name: str, data_name: str, seed: int = 0) -> Traversable | None:
-    """Return the packaged weights of a network for a data set such as "nslkdd", "bokeh:sst" or "synthetic", if any."""
-    kind = data_name.split(" ")[0].removeprefix("bokeh:")
-    place = data_folder("weights") / f"{network_name}.{kind}.{seed}.npz"
-    return place if place.is_file() else None
-
-
-def packaged_model(network: Network, data_name: str, seed: int = 0) -> Model | None:
-    """Return the packaged model of a network for a data set, or None where there is none or the network differs."""
-    place = packaged_weights(network.name, data_name, seed)
-    if place is None:
-        return None
-    try:
-        return load_weights(network, place)  # type: ignore[arg-type]
-    except ModelFormatError:
-        return None
-
-
-def archive_bytes(model: Model) -> int:
-    """Return the size of the model's .npz in bytes."""
-    stream = io.BytesIO()
-    np.savez_compressed(stream, *[array for weights in model.weights for array in _arrays(weights)])
-    return stream.getbuffer().nbytes
+def _chosen(count: int, windows: int) -> Any:
+    if not windows or windows >= count:
+        return slice(None)
+    return np.linspace(0, count - 1, windows).astype(np.int64)
 
 
 def _keras(threads: int = 0) -> Any:
@@ -266,26 +244,9 @@ def _lstm_weights(kernel: Array, recurrent: Array, bias: Array) -> LstmWeights:
     )
 
 
-def _mapped(model: Model, change: Callable[[Array], Any]) -> Model:
-    weights: list[LayerWeights] = []
-    for one in model.weights:
-        if isinstance(one, DenseWeights):
-            weights.append(DenseWeights(change(one.kernel), change(one.bias)))
-        elif one is not None:
-            weights.append(tuple(LstmWeights(change(w.kernel), change(w.recurrent), change(w.bias)) for w in one))
-        else:
-            weights.append(None)
-    return Model(model.network, tuple(weights))
-
-
-def _arrays(weights: LayerWeights) -> list[Array]:
-    if isinstance(weights, DenseWeights):
-        return [weights.kernel, weights.bias]
-    return [array for one in weights or () for array in (one.kernel, one.recurrent, one.bias)]
-
-
 def _command(trained: Trained) -> str:
     plan = trained.plan
     source = {"nslkdd": "NSL-KDD-FOLDER"}.get(trained.data.split(" ")[0], trained.data)
     words = f"lstmsim train {trained.model.network.name} --data {source} --seed {plan.seed} --epochs {plan.epochs}"
-    return f"{words} --batch {plan.batch} --learning-rate {plan.learning_rate!r}"
+    words += f" --batch {plan.batch} --learning-rate {plan.learning_rate!r}"
+    return words + (f" --windows {plan.windows}" if plan.windows else "")

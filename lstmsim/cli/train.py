@@ -18,6 +18,7 @@ from lstmsim.cli.common import force_option, output_options, print_json
 @click.option("--batch", default=64, show_default=True, help="Windows of a step.")
 @click.option("--learning-rate", default=2e-3, show_default=True, help="Peak of the cosine schedule.")
 @click.option("--patience", default=0, show_default=True, help="Stop after so many epochs without gain; 0 never.")
+@click.option("--windows", default=0, show_default=True, help="Train on so many windows; 0 takes all.")
 @click.option("--threads", default=0, show_default=True, help="Threads of TensorFlow; 0 leaves its choice.")
 @click.option("--full-precision", is_flag=True, help="Write float64 weights instead of float16.")
 @force_option
@@ -32,6 +33,7 @@ def command(
     batch: int,
     learning_rate: float,
     patience: int,
+    windows: int,
     threads: int,
     full_precision: bool,
     force: bool,
@@ -51,7 +53,13 @@ def command(
     from lstmsim.training import TrainingPlan, save_trained, train
 
     plan = TrainingPlan(
-        epochs=epochs, batch=batch, learning_rate=learning_rate, seed=seed, patience=patience, threads=threads
+        epochs=epochs,
+        batch=batch,
+        learning_rate=learning_rate,
+        seed=seed,
+        patience=patience,
+        windows=windows,
+        threads=threads,
     )
     topology = network_from_toml(network) if network.endswith(".toml") else load_preset(network)
     target = output or Path(f"{topology.name}.npz")
