@@ -269,7 +269,7 @@ def block_diagonal(blocks: Sequence[Array]) -> tuple[tuple[float, ...], ...]:
 
 def ranges_of(pairs: Sequence[tuple[Network, Measurement]]) -> dict[str, tuple[float, float]]:
     """Return the smallest and the largest value of every feature among the rows."""
-    return _ranges([features_of(network, row.config, row.batch) for network, row in pairs])
+    return _ranges([features_of(network, row.config, row_model(row).knobs) for network, row in pairs])
 
 
 def processor_ranges(networks: Sequence[Network], rows: Sequence[Measurement]) -> dict[str, tuple[float, float]]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from importlib.resources.abc import Traversable
 from typing import Any
 
-from lstmsim.errors import CalibrationError
+from lstmsim.errors import CalibrationError, nearest
 from lstmsim.files import check_keys, data_folder, read_toml, write_text
 
 SCHEMA_VERSION = 1
@@ -96,6 +96,9 @@ def load_calibration(source: str | os.PathLike[str] | Traversable) -> Calibratio
         CalibrationError: a missing file, a missing or unknown key, or numbers that contradict one another.
     """
     if isinstance(source, str) and not source.endswith(".toml"):
+        known = sorted(entry.name.removesuffix(".toml") for entry in data_folder("calibrations").iterdir())
+        if source not in known:
+            raise CalibrationError(f"unknown calibration {source!r}. {nearest(source, known)} Or give a .toml file.")
         source = data_folder("calibrations") / f"{source}.toml"
     table = read_toml(source, error=CalibrationError)
     where = f"calibration {str(getattr(source, 'name', source))!r}"

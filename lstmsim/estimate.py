@@ -164,7 +164,7 @@ def _on_fpga(
     cycles = model.phases(values)._asdict()
     total = sum(cycles.values())
     latency = total / model.knobs.clock_hz
-    reasons = _outside(features_of(network, config, batch), calibration)
+    reasons = _outside(features_of(network, config, model.knobs), calibration)
     reasons += _unmeasured_device(device, calibration)
     sigma = _latency_log_sigma(model, calibration, values, bool(reasons))
     needs = model.usage(values)._asdict()

@@ -76,7 +76,7 @@ def calibrated_values(calibration: Calibration) -> dict[str, float]:
     return {name: coefficient.value for name, coefficient in calibration.coefficients.items()}
 
 
-def features_of(network: Network, config: KernelConfig, batch: int) -> dict[str, float]:
+def features_of(network: Network, config: KernelConfig, knobs: Knobs) -> dict[str, float]:
     """Return what decides whether an estimate lies inside the range that was measured."""
     layers = layers_of(network)
     return {
@@ -84,7 +84,8 @@ def features_of(network: Network, config: KernelConfig, batch: int) -> dict[str,
         "largest layer (inputs + units)": max((layer[2] + layer[3] for layer in layers), default=0),
         "time steps": network.timesteps,
         "input values": input_values(network),
-        "batch": batch,
+        "batch": knobs.batch,
+        "clock in MHz": knobs.clock_hz / 1e6,
         "weight bits": config.weight_format.width_bits,
         "accumulator bits": config.accumulator_format.width_bits,
         "parallel_gates": config.parallel_gates,

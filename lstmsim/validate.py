@@ -170,7 +170,8 @@ def _network_rows() -> list[ValidationRow]:
 
 
 def _equal_as_printed(value: float, printed: float, digits: int) -> bool:
-    return round(value * 10**digits) == round(printed * 10**digits)
+    scale = 10.0**digits
+    return round(value * scale) == round(printed * scale)
 
 
 def _speedup_rows(rows: list[ValidationRow]) -> list[ValidationRow]:

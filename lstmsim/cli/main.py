@@ -13,11 +13,15 @@ from lstmsim.errors import LstmsimError
 
 # command name -> (module below lstmsim.cli, one line of help); modules are imported when the command is called
 COMMANDS: dict[str, tuple[str, str]] = {
+    "accuracy": ("accuracy", "Tell what number formats cost in accuracy, bit for bit."),
+    "calibrate": ("calibrate", "Fit the model to your own measurements."),
+    "measurements": ("measurements", "Collect and check measurements for a calibration."),
     "devices": ("devices", "List the devices that come with the package, or show one with its sources."),
     "estimate": ("estimate", "Tell what a network costs on a device: latency, resources, what limits it."),
     "measure": ("measure", "Time networks on this machine's GPU or CPU."),
     "hls": ("hls", "Write an HLS project: C++ kernel, weights, test vectors, scripts."),
     "networks": ("networks", "List the networks that come with the package."),
+    "run": ("run", "Run a kernel on a board, compare its bits with the simulator and time it."),
     "train": ("train", "Train a network in Keras and write its weights."),
     "report": ("report", "Read HLS, Vivado and XRT reports, and ask what-if of a kernel's loops."),
     "validate": ("validate", "Compare every figure of the paper with the model's prediction."),
@@ -63,9 +67,11 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         code = cli.main(args=arguments, standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)
+    except click.UsageError as problem:
+        path = problem.ctx.command_path if problem.ctx else "lstmsim"
+        _fail(f"{problem.format_message()} (see `{path} --help`)")
     except click.ClickException as problem:
-        problem.show()
-        sys.exit(2)
+        _fail(problem.format_message())
     except (click.Abort, KeyboardInterrupt):
         click.echo("Interrupted: nothing half-written is left.", err=True)
         sys.exit(130)
