@@ -54,19 +54,26 @@ def load_priors(name: str) -> tuple[Prior, ...]:
     return tuple(Prior(name=key, **entry) for key, entry in table.items())
 
 
-def fit_logarithms(priors: Sequence[Prior], predict: Predict, measured: Array, row_log_sigma: Array) -> Fit:
+def fit_logarithms(
+    priors: Sequence[Prior],
+    predict: Predict,
+    measured: Array,
+    row_log_sigma: Array,
+    prior_covariance: Array | None = None,
+) -> Fit:
     """Fit coefficients to rows.
 
     Args:
         priors: one a coefficient.
         predict: prediction of a row (by its number) from named coefficients, in the unit of `measured`.
-        measured: [rows], above zero.
+        measured: [rows], above zero; no rows give the priors back.
         row_log_sigma: [rows], spread of each row's logarithm.
+        prior_covariance: [priors, priors], of the priors' logarithms; by default they are independent.
     """
     least_squares = _least_squares()
     names = [prior.name for prior in priors]
     center = np.log([prior.value for prior in priors])
-    spread = np.array([prior.log_sigma for prior in priors])
+    whitening = _whitening(priors, prior_covariance)
     low, high = np.log([prior.low for prior in priors]), np.log([prior.high for prior in priors])
     target = np.log(measured)
 
@@ -75,7 +82,7 @@ def fit_logarithms(priors: Sequence[Prior], predict: Predict, measured: Array, r
         return np.log([predict(values, row) for row in range(len(target))]) - target
 
     def residuals(logs: Array) -> Array:
-        return np.concatenate([log_errors(logs) / row_log_sigma, (logs - center) / spread])
+        return np.concatenate([log_errors(logs) / row_log_sigma, whitening @ (logs - center)])
 
     found = least_squares(residuals, np.clip(center, low, high), bounds=(low, high), loss="soft_l1")
     jacobian = _jacobian(residuals, found.x)
@@ -84,8 +91,21 @@ def fit_logarithms(priors: Sequence[Prior], predict: Predict, measured: Array, r
     return Fit(tuple(priors), values, covariance, log_errors(found.x))
 
 
+def _whitening(priors: Sequence[Prior], covariance: Array | None) -> Array:
+    """Return the matrix that turns deviations from the priors into independent ones of unit spread."""
+    if covariance is None:
+        return np.diag([1.0 / prior.log_sigma for prior in priors])
+    inverse: Array = np.linalg.inv(np.linalg.cholesky(covariance))
+    return inverse
+
+
 def leave_one_out(
-    priors: Sequence[Prior], predict: Predict, measured: Array, row_log_sigma: Array, groups: Sequence[str]
+    priors: Sequence[Prior],
+    predict: Predict,
+    measured: Array,
+    row_log_sigma: Array,
+    groups: Sequence[str],
+    prior_covariance: Array | None = None,
 ) -> Array:
     """Return the logarithm of predicted over measured of every row, predicted without the rows of its group."""
     everything = np.arange(len(measured))
@@ -93,7 +113,7 @@ def leave_one_out(
     errors = np.empty(len(measured))
     for group in dict.fromkeys(groups):
         kept = everything[labels != group]
-        fit = fit_logarithms(priors, _only(predict, kept), measured[kept], row_log_sigma[kept])
+        fit = fit_logarithms(priors, _only(predict, kept), measured[kept], row_log_sigma[kept], prior_covariance)
         for row in everything[labels == group].tolist():
             errors[row] = np.log(predict(fit.values, row)) - np.log(measured[row])
     return errors
