@@ -130,7 +130,8 @@ def phases_compute(phases: Phases) -> float:
 def inference_phases(layers: Layers, output_values: int, knobs: Knobs, board: Board, c: LatencyCoefficients) -> Phases:
     """Return the cycles of one input on one instance, without launch: all layers in sequence and the output.
 
-    With a double buffer a layer's weights load while the layer before runs; only what does not fit is counted.
+    With a double buffer a layer's weights load while the layer before runs; only what does not fit is counted. Where
+    every layer has a cell of its own (technique 1) its weights are loaded once, before the first input.
     """
     width, height = cell_columns(layers), cell_rows(layers)
     load = copy = gates = elementwise = dense = hidden = 0.0
@@ -141,19 +142,22 @@ def inference_phases(layers: Layers, output_values: int, knobs: Knobs, board: Bo
         gates += part.gates
         elementwise += part.elementwise
         dense += part.dense
-        hidden = phases_compute(part) if knobs.double_buffer else 0.0
+        hidden = phases_compute(part) if knobs.double_buffer and not knobs.layer_parallel else 0.0
     words = math.ceil(output_values * knobs.io_bits / knobs.memory_bits)
     output = AXI_LATENCY_CYCLES + words * c.narrow_beat_cycles
     return Phases(0.0, load, copy, gates, elementwise, dense, output, 0.0)
 
 
 def slowest_layer_cycles(layers: Layers, knobs: Knobs, board: Board, c: LatencyCoefficients) -> float:
-    """Return the cycles of the slowest layer: the interval of technique 1, where every layer has a cell of its own."""
+    """Return the cycles of the slowest layer: the interval of technique 1, where every layer has a cell of its own.
+
+    The weights stay in that cell for the whole call, so that only computing and the hand-over count.
+    """
     width, height = cell_columns(layers), cell_rows(layers)
     slowest = 0.0
     for i in range(len(layers)):
         part = layer_phases(layers[i], width, height, knobs, board, c)
-        slowest = max(slowest, max(part.weight_load, phases_compute(part)) + LAYER_SYNC_CYCLES)
+        slowest = max(slowest, phases_compute(part) + LAYER_SYNC_CYCLES)
     return slowest
 
 
@@ -175,15 +179,16 @@ def batch_phases(one: Phases, slowest: float, knobs: Knobs, board: Board, c: Lat
     single = one.weight_load + phases_compute(one) + one.output
     following = single
     if knobs.layer_parallel:
-        following = min(single, slowest)
+        following = max(slowest, one.output)
     if knobs.systolic_steps > 1:
         following = min(following, one.weight_load + one.output + phases_compute(one) / knobs.systolic_steps)
     total = single + (inputs - 1) * following
     slowdown = 1.0 + c.instance_slowdown * (min(knobs.instances, knobs.batch) - 1)
-    scale = total / single if single > 0.0 else 0.0
+    loads = 1.0 if knobs.layer_parallel else total / single
+    scale = (total - one.weight_load * loads) / (single - one.weight_load)
     return Phases(
         board.launch_s * knobs.clock_hz,
-        one.weight_load * scale,
+        one.weight_load * loads,
         one.input * scale,
         one.gates * scale,
         one.elementwise * scale,

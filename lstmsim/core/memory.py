@@ -52,18 +52,34 @@ def cycles_per_weight(rows: int, columns: int, knobs: Knobs, c: LatencyCoefficie
     return cycles
 
 
-def load_cycles(weights: int, per_weight: float, knobs: Knobs, board: Board) -> float:
-    """Return the cycles of loading one layer's weights and biases.
+def read_latency_cycles(knobs: Knobs, board: Board) -> float:
+    """Return the cycles from a read request to its first beat."""
+    return max(AXI_LATENCY_CYCLES, board.read_latency_s * knobs.clock_hz)
 
-    Never faster than the memory: every instance has its share of the board's bandwidth, and each burst costs the
-    memory's read latency divided by the bursts under way.
+
+def channel_burst_cycles(knobs: Knobs, board: Board) -> float:
+    """Return the cycles for which one full burst keeps a channel of the memory busy."""
+    channel = board.bandwidth_bytes_per_s / board.channels
+    return knobs.memory_bits * knobs.burst_beats / 8.0 / max(channel, 1.0) * knobs.clock_hz
+
+
+def load_cycles(weights: int, per_weight: float, knobs: Knobs, board: Board) -> float:
+    """Return the cycles of loading one layer's weights and biases, burst by burst.
+
+    A burst is asked for as soon as fewer than `outstanding_reads` are under way, answers after the read latency, and
+    then takes the slower of port and memory channel; instances beyond the channels share one. `core.stepped` walks
+    through the same bursts one by one.
     """
     if weights <= 0:
         return 0.0
     bits = weights * weight_word_bits(knobs)
-    bursts = math.ceil(bits / (knobs.memory_bits * knobs.burst_beats))
-    latency = max(AXI_LATENCY_CYCLES, board.read_latency_s * knobs.clock_hz)
-    exposed = bursts * latency / knobs.outstanding_reads
-    share = board.bandwidth_bytes_per_s * min(1.0, board.channels / knobs.instances) / board.channels
-    memory = bits / 8.0 / max(share, 1.0) * knobs.clock_hz
-    return latency + max(weights * per_weight, exposed, memory)
+    burst_bits = knobs.memory_bits * knobs.burst_beats
+    port = burst_bits / weight_word_bits(knobs) * per_weight
+    channel = channel_burst_cycles(knobs, board)
+    shared = max(port, math.ceil(knobs.instances / board.channels) * channel)
+    latency = read_latency_cycles(knobs, board)
+    window = max(latency + max(port, channel), knobs.outstanding_reads * shared)
+    before_last = math.ceil(bits / burst_bits) - 1
+    last = (bits - before_last * burst_bits) / burst_bits
+    windows, rest = before_last // knobs.outstanding_reads, before_last % knobs.outstanding_reads
+    return latency + windows * window + (rest + last) * shared
