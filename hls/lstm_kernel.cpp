@@ -1,6 +1,6 @@
 // An LSTM network on one cell that is used layer after layer (Danopoulos et al., section 4.1).
 //
-// PARALLEL_GATES gate engines, each ENGINES rows at a time, each row on ROW_BANKS multipliers; time steps one after
+// PARALLEL_GATES gate engines, each ENGINES rows at a time, each row on ROW_MULTIPLIERS multipliers; time steps one after
 // the other; the weights of a layer are read from memory before its first step.
 #include "lstm_kernel.hpp"
 
@@ -65,7 +65,8 @@ COPY_BEAT:
     }
 }
 
-// One row times the active vector (the paper's Fig. 3). Entries of the vector beyond `columns` are zero: hardware
+// One row times the active vector (the paper's Fig. 3). A tree adds in levels where that changes no bit; a cascade adds
+// one product after the other while rows overlap, a chain without overlap (see LOOP_ROW). Entries of the vector beyond `columns` are zero: hardware
 // multiplies them, which changes no sum, and C-simulation skips them.
 acc_t row_vector_mul(const weight_t row[MX_COL + 1], const state_t vector[MX_COL], int columns) {
     PRAGMA(HLS INLINE)
@@ -77,14 +78,15 @@ acc_t row_vector_mul(const weight_t row[MX_COL + 1], const state_t vector[MX_COL
     acc_t acc = row[0];
 LOOP_MATRIX:
     for (int j = 0; j < MX_COL; ++j) {
+#ifdef ACCUMULATION_IS_chain
+        PRAGMA(HLS UNROLL factor=ROW_MULTIPLIERS)
+#else
         PRAGMA(HLS UNROLL)
+#endif
 #ifndef __SYNTHESIS__
         if (j == columns) break;
 #endif
         acc_t product = row[j + 1] * vector[j];
-#ifdef ACCUMULATION_IS_cascade
-        PRAGMA(HLS BIND_OP variable=product op=mul impl=dsp)
-#endif
         acc = acc + product;
     }
     return acc;
@@ -105,7 +107,11 @@ LOOP_TURN:
         PRAGMA(HLS LOOP_TRIPCOUNT min=1 max=GATE_TURNS)
     LOOP_ROW:
         for (int row = 0; row < run.units; row += ENGINES) {
+#ifdef ACCUMULATION_IS_chain
+            PRAGMA(HLS PIPELINE off)
+#else
             PRAGMA(HLS PIPELINE II=MAC_SHARE)
+#endif
             PRAGMA(HLS LOOP_TRIPCOUNT min=1 max=MX_UNITS)
         LOOP_ENGINE:
             for (int engine = 0; engine < ENGINES; ++engine) {
@@ -283,7 +289,7 @@ extern "C" void lstm_kernel(FOR_EACH_PORT(PORT_PARAMETER) const word_t *inputs, 
     PRAGMA(HLS BIND_STORAGE variable=name type=ram_2p impl=memory)              \
     PRAGMA(HLS ARRAY_PARTITION variable=name dim=2 complete)                    \
     PRAGMA(HLS ARRAY_PARTITION variable=name dim=3 cyclic factor=ENGINES)       \
-    PRAGMA(HLS ARRAY_PARTITION variable=name dim=4 cyclic factor=ROW_BANKS)
+    PRAGMA(HLS ARRAY_PARTITION variable=name dim=4 cyclic factor=COLUMN_BANKS)
     static matrices_t even;
     WEIGHT_PRAGMAS(even, EVEN_MEMORY)
 #if DOUBLE_BUFFER && !RESIDENT_WEIGHTS

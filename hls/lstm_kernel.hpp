@@ -22,12 +22,17 @@ struct beat_t {
 };
 
 // Multipliers of a row, banks of the weight memory along its columns, and banks of every vector over units.
-#define ROW_BANKS ((MX_COL + MAC_SHARE - 1) / MAC_SHARE)
+#define ROW_MULTIPLIERS ((MX_COL + MAC_SHARE - 1) / MAC_SHARE)
+#ifdef WEIGHT_BANKS_IS_column
+#define COLUMN_BANKS (MX_COL + 1)
+#else
+#define COLUMN_BANKS ROW_MULTIPLIERS
+#endif
 #define UNIT_BANKS (ENGINES > ELEMENTWISE_UNROLL ? ENGINES : ELEMENTWISE_UNROLL)
 
 // Weights on the chip, of one layer or of all; column 0 holds the bias.
-#define WEIGHT_BANKS (RESIDENT_WEIGHTS ? RUNS : 1)
-typedef weight_t matrices_t[WEIGHT_BANKS][GATES][MX_UNITS][MX_COL + 1];
+#define LAYERS_ON_CHIP (RESIDENT_WEIGHTS ? RUNS : 1)
+typedef weight_t matrices_t[LAYERS_ON_CHIP][GATES][MX_UNITS][MX_COL + 1];
 
 // The sequence that a layer reads and the one that it writes, in turns.
 typedef state_t values_t[2 * MX_VALUES];

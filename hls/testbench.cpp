@@ -10,11 +10,10 @@
 #include <string>
 #include <vector>
 
+#include "host_words.hpp"
 #include "lstm_kernel.hpp"
 
 namespace {
-
-typedef std::vector<word_t> Words;
 
 std::vector<std::int64_t> states;  // cell and hidden state of every unit and step, as the kernel computes them
 
@@ -35,13 +34,7 @@ std::vector<unsigned char> read_file(const std::string &path) {
 
 Words read_words(const std::string &path) {
     const std::vector<unsigned char> bytes = read_file(path);
-    Words words(bytes.size() * 8 / MEMORY_BITS);
-    for (std::size_t k = 0; k < words.size(); ++k) {
-        for (int part = 0; part < MEMORY_BITS / 8; ++part) {
-            words[k].range(8 * part + 7, 8 * part) = bytes[k * (MEMORY_BITS / 8) + part];
-        }
-    }
-    return words;
+    return words_from_bytes(bytes.data(), bytes.size());
 }
 
 std::vector<std::int64_t> read_states(const std::string &path) {

@@ -35,19 +35,19 @@ def connectivity(config: KernelConfig, device: FpgaDevice) -> str:
     return "\n".join(lines) + "\n"
 
 
-def compile_config(config: KernelConfig, clock_hz: float) -> str:
+def compile_config(clock_hz: float) -> str:
     """Return the v++ compile configuration (section [hls])."""
-    return f"[hls]\nclock={clock_hz:.0f}:{KERNEL}\n{_widening(config, 'pre_tcl=pre.tcl')}"
+    return f"[hls]\nclock={clock_hz:.0f}:{KERNEL}\npre_tcl=widen.tcl\n"
 
 
 def hls_config(config: KernelConfig, device: FpgaDevice, clock_hz: float) -> str:
     """Return hls_config.cfg for the Vitis component flow."""
     sources = "\n".join(f"syn.file={name}" for name in SYNTHESIS_SOURCES)
     return (
-        f"part={device.part}\n\n[hls]\nflow_target=vitis\nclock={clock_hz:.0f}\nsyn.top={KERNEL}\n{sources}\n"
+        f"part={device.part}\n\n[hls]\nflow_target=vitis\nclock={clock_hz / 1e6:g}MHz\nsyn.top={KERNEL}\n{sources}\n"
         "tb.file=testbench.cpp\ntb.file=data\n"
         f"syn.interface.m_axi_max_widen_bitwidth={_widest_port_bits(config)}\n"
-        "package.output.format=xo\n"
+        "syn.output.format=xo\n"
     )
 
 
@@ -91,10 +91,6 @@ _WIDENED_PORT_BITS = 512
 def _widest_port_bits(config: KernelConfig) -> int:
     """Return the width up to which the compiler may widen a port; 0 keeps every port as it is written."""
     return _WIDENED_PORT_BITS if config.widen_ports else 0
-
-
-def _widening(config: KernelConfig, line: str) -> str:
-    return f"{line}\n" if config.widen_ports else ""
 
 
 def _family(device: FpgaDevice) -> str:

@@ -26,6 +26,18 @@ from lstmsim.network import LstmLayer, Network
 from lstmsim.quantise import QuantisedModel, quantise_inputs, quantise_model
 from lstmsim.simulate import RawRun, run_raw
 
+GENERATED = (
+    "lstm_config.hpp",
+    "lstm_network.hpp",
+    "activation_tables.hpp",
+    "connectivity.cfg",
+    "compile.cfg",
+    "widen.tcl",
+    "hls_config.cfg",
+    "csynth.tcl",
+    "project.mk",
+    "config.json",
+)
 MAX_ONCHIP_BITS = 1 << 33  # above the memory of any FPGA by far: a guard against arrays that no compiler takes
 
 
@@ -83,7 +95,7 @@ def write_project(
     data["data/outputs.bin"] = sample_words(run.outputs, config)
     states = internal_states(quantised, run)
     data["data/states.bin"] = states.astype("<i8").tobytes()
-    texts = _texts(quantised, board)
+    texts = generated_texts(quantised, board)
     _write_folder(target, data, texts, force=force)
     return Project(
         folder=target,
@@ -149,21 +161,23 @@ def _is_source(name: str) -> bool:
     return name == "Makefile" or name.endswith((".cpp", ".hpp"))
 
 
-def _texts(model: QuantisedModel, device: FpgaDevice) -> dict[str, str]:
+def generated_texts(model: QuantisedModel, device: FpgaDevice) -> dict[str, str]:
+    """Return the generated files, by the names in `GENERATED`."""
     config, network = model.config, model.network
     clock_hz = device.clock_hz if config.clock_hz is None else config.clock_hz
-    return {
-        "lstm_config.hpp": headers.config_header(config, clock_hz),
-        "lstm_network.hpp": headers.network_header(network, config),
-        "activation_tables.hpp": headers.tables_header(model.tables, config),
-        "connectivity.cfg": boards.connectivity(config, device),
-        "compile.cfg": boards.compile_config(config, clock_hz),
-        "pre.tcl": boards.widening_script(config),
-        "hls_config.cfg": boards.hls_config(config, device, clock_hz),
-        "csynth.tcl": boards.synthesis_script(config, device, clock_hz),
-        "project.mk": boards.project_makefile(device, clock_hz, sys.executable),
-        "config.json": json.dumps(_description(network, config, device), indent=2) + "\n",
-    }
+    texts = (
+        headers.config_header(config, clock_hz),
+        headers.network_header(network, config),
+        headers.tables_header(model.tables, config),
+        boards.connectivity(config, device),
+        boards.compile_config(clock_hz),
+        boards.widening_script(config),
+        boards.hls_config(config, device, clock_hz),
+        boards.synthesis_script(config, device, clock_hz),
+        boards.project_makefile(device, clock_hz, sys.executable),
+        json.dumps(_description(network, config, device), indent=2) + "\n",
+    )
+    return dict(zip(GENERATED, texts, strict=True))
 
 
 def _description(network: Network, config: KernelConfig, device: FpgaDevice) -> dict[str, object]:
