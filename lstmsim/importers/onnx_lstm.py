@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lstmsim.errors import ModelFormatError
-from lstmsim.importers.tracing import Traced, lstm
+from lstmsim.importers.tracing import Joined, Traced, lstm
 from lstmsim.model import LstmWeights
 from lstmsim.network import Direction, LstmLayer
 
@@ -75,7 +75,7 @@ def _refuse_inputs(node: Any, environment: Environment, timesteps: int, where: s
     if lengths is not None and (lengths != timesteps).any():
         raise ModelFormatError(f"{where}: sequence lengths other than {timesteps} are not supported")
     for index, what in ((5, "initial hidden state"), (6, "initial cell state")):
-        if isinstance(environment.get(node, index), Traced):
+        if isinstance(environment.get(node, index), Traced | Joined):
             raise ModelFormatError(f"{where}: its {what} is computed by another layer: only zero is supported")
     for index, what in ((5, "initial hidden state"), (6, "initial cell state"), (7, "peephole weights")):
         value = environment.constant(node, index)

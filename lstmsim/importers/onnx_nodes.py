@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from lstmsim.errors import LstmsimError, ModelFormatError
 from lstmsim.importers.onnx_lstm import run_lstm
-from lstmsim.importers.tracing import ELEMENT_LIMIT, Traced, activate, add_bias, dense
+from lstmsim.importers.tracing import ELEMENT_LIMIT, Joined, Traced, activate, add_bias, dense, joined
 
-Value: TypeAlias = "Traced | NDArray[Any] | Unusable"
+Value: TypeAlias = "Traced | Joined | NDArray[Any] | Unusable"
 
 MOVERS = {
     "Identity", "Transpose", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Slice", "Gather", "Split", "Expand", "Tile",
@@ -71,7 +71,7 @@ class Environment:
             ModelFormatError: it depends on the network's input.
         """
         value = self.get(node, index)
-        if isinstance(value, Traced):
+        if isinstance(value, Traced | Joined):
             raise ModelFormatError(f"{label(node)}: its input {node.input[index]!r} must be constant")
         assert not isinstance(value, Unusable)
         return value
@@ -107,14 +107,16 @@ def _run(node: Any, environment: Environment) -> list[Any]:
     if node.op_type == "LSTM":
         return run_lstm(node, environment)
     inputs = [environment.get(node, index) for index in range(len(node.input))]
-    traced = [value for value in inputs if isinstance(value, Traced)]
+    traced = [value for value in inputs if isinstance(value, Traced | Joined)]
     if not traced:
         if node.op_type in FOLDED:
             return _evaluate(node, environment, inputs)
     elif node.op_type in MOVERS:
         return _move(node, environment, inputs, traced)
-    elif node.op_type in HANDLERS:
+    elif node.op_type in HANDLERS and not any(isinstance(value, Joined) for value in traced):
         return [HANDLERS[node.op_type](node, environment)]
+    if any(isinstance(value, Joined) for value in traced):
+        raise ModelFormatError(f"{label(node)}: it reads several layers: one straight chain is supported")
     raise ModelFormatError(f"{label(node)} is not supported ({SUPPORTED})")
 
 
@@ -161,18 +163,15 @@ def _check_growth(node: Any, inputs: list[Any]) -> None:
         raise ModelFormatError(f"{label(node)}: its result has {product:.3g} values: {ELEMENT_LIMIT:,} is the limit")
 
 
-def _move(node: Any, environment: Environment, inputs: list[Any], traced: list[Traced]) -> list[Any]:
+def _move(node: Any, environment: Environment, inputs: list[Any], traced: list[Traced | Joined]) -> list[Any]:
     """Move positions as the operator moves values."""
-    first = traced[0]
     movable = inputs if node.op_type == "Concat" else inputs[:1]
-    if any(not isinstance(value, Traced) for value in movable) or len(traced) != len(movable):
+    if len(traced) != len(movable) or any(not isinstance(value, Traced | Joined) for value in movable):
         raise ModelFormatError(f"{label(node)}: it mixes the network's values with constants")
-    if any(value.frame is not first.frame or value.age != first.age for value in traced):
-        raise ModelFormatError(
-            f"{label(node)}: it joins the outputs of several layers: one straight chain is supported"
-        )
-    arrays = [value.positions if isinstance(value, Traced) else value for value in inputs]
-    return [None if array is None else first.moved(array) for array in _evaluate(node, environment, arrays)]
+    parts, positions = joined(traced)
+    results = _evaluate(node, environment, [*positions, *inputs[len(movable) :]])
+    whole = Joined(parts, positions[0])
+    return [None if array is None else whole.moved(array) for array in results]
 
 
 def _run_if(node: Any, environment: Environment) -> list[Any]:

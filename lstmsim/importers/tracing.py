@@ -9,6 +9,7 @@ only, or time turned round. A pattern that none of our layers makes is refused.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias, get_args
 
@@ -24,6 +25,7 @@ Positions: TypeAlias = NDArray[np.int64]
 
 ELEMENT_LIMIT = 1 << 25
 WHOLE = "whole"
+PART = 1 << 40
 
 
 class MixedSamples(ModelFormatError):
@@ -109,6 +111,41 @@ class Traced:
         return self.frame
 
 
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """A tensor with values of several frames, as the states of stacked layers are; no layer reads it as it is.
+
+    A position is (index of the part) * `PART` + (position in the part's frame).
+    """
+
+    parts: tuple[Traced, ...]
+    positions: Positions
+
+    def moved(self, positions: Positions) -> Traced | Joined:
+        """Return the same values in other places: a `Traced` when those of one part are left."""
+        left = np.unique(positions // PART)
+        if len(left) != 1:
+            return Joined(self.parts, positions)
+        part = self.parts[int(left[0])]
+        return part.moved(positions % PART)
+
+
+def joined(tensors: Sequence[Traced | Joined]) -> tuple[tuple[Traced, ...], list[Positions]]:
+    """Return the frames that tensors come from, each once, and the tensors' positions in a `Joined` of them."""
+    parts: list[Traced] = []
+    positions = []
+    for tensor in tensors:
+        numbers = []
+        for part in (tensor,) if isinstance(tensor, Traced) else tensor.parts:
+            same = [n for n, other in enumerate(parts) if other.frame is part.frame and other.age == part.age]
+            if not same:
+                parts.append(part)
+            numbers.append(same[0] if same else len(parts) - 1)
+        owner = np.asarray(numbers, dtype=np.int64)[tensor.positions // PART]
+        positions.append(owner * PART + tensor.positions % PART)
+    return tuple(parts), positions
+
+
 def start(timesteps: int, features: int, batch: int) -> Traced:
     """Return the network's input as [batch, timesteps, features]."""
     frame = Frame(None, timesteps, features)
@@ -124,7 +161,7 @@ def lstm(
         The sequences [batch, timesteps, passes, units] and the last states [batch, passes, units].
     """
     pattern = _sample_pattern(given.positions, given.frame.values, where)
-    pattern, columns = _in_order(pattern)
+    pattern, columns = _in_order(pattern, given.frame)
     weights = tuple(replace(one, kernel=one.kernel[:, :, columns]) for one in weights)
     frame, turned = _match(given.claim(where), pattern, where)
     if turned:
@@ -150,7 +187,7 @@ def dense(given: Traced, kernel: NDArray[np.float64], batch: int, where: str) ->
     """Append a dense layer, kernel [units, inputs], without bias or activation, along the tensor's last axis."""
     units = len(kernel)
     shape = given.positions.shape[:-1]
-    rows, columns = _in_order(given.positions.reshape(-1, given.positions.shape[-1]))
+    rows, columns = _in_order(given.positions.reshape(-1, given.positions.shape[-1]), given.frame)
     kernel = kernel[:, columns]
     step = given.taken("dense", kernel, where) if given.age < len(given.frame.history) else None
     steps = _whole_steps(given.frame, rows)
@@ -247,7 +284,7 @@ def finish(given: Traced, name: str, batch: int) -> Blueprint:
     steps = axes[0] if len(axes) > 1 else 1
     pattern = _sample_pattern(view.reshape(batch, steps, -1), given.frame.values, where)
     frame, turned = _match(given.claim(where), pattern, where)
-    if turned:
+    if turned and not _unturn(frame):
         raise ModelFormatError("the model returns its time steps last to first: turn them round, or return the last")
     return _blueprint(frame, name)
 
@@ -279,14 +316,15 @@ def _sample_pattern(view: Positions, values: int, where: str) -> Positions:
     return pattern
 
 
-def _in_order(rows: Positions) -> tuple[Positions, Positions]:
-    """Rows with their columns sorted, and the columns' order, where that makes each row a run of positions.
+def _in_order(rows: Positions, frame: Frame) -> tuple[Positions, Positions]:
+    """Rows with their columns sorted, and the columns' order, where that makes each row a run of whole steps.
 
     A layer may read its inputs in any order if its kernel's columns follow.
     """
     columns = np.argsort(rows[0], kind="stable")
     ordered = rows[:, columns]
-    if np.array_equal(ordered, ordered[:, :1] + np.arange(rows.shape[1])):
+    starts = ordered[:, :1]
+    if not (starts % frame.features).any() and np.array_equal(ordered, starts + np.arange(rows.shape[1])):
         return ordered, columns
     return rows, np.arange(rows.shape[1])
 
@@ -318,6 +356,24 @@ def _match(frame: Frame, pattern: Positions, where: str) -> tuple[Frame, bool]:
         _shrink(frame)
         return _match(frame, np.arange(frame.features, dtype=np.int64).reshape(shape), where)
     raise ModelFormatError(f"{where}: {_complaint(frame, pattern)}")
+
+
+def _unturn(frame: Frame) -> bool:
+    """Turn the time of the layers back to a repeated step round, if there is one: it is the same both ways."""
+    turned: list[Frame] = []
+    step: Frame | None = frame
+    while step is not None and isinstance(step.layer, LstmLayer | DenseLayer):
+        if isinstance(step.layer, LstmLayer):
+            if not step.layer.return_sequences or step.layer.direction == "bidirectional":
+                return False
+            turned.append(step)
+        step = step.parent
+    if step is None or not isinstance(step.layer, RepeatLayer):
+        return False
+    for found in turned:
+        assert isinstance(found.layer, LstmLayer)
+        found.layer, _ = _turn(found.layer, ())
+    return True
 
 
 def _source_lstm(frame: Frame) -> Frame | None:
