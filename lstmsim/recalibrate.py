@@ -9,23 +9,19 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from lstmsim._version import __version__
 from lstmsim.calibrate import (
-    RESOURCE_QUANTITIES,
     Array,
     Study,
     block_diagonal,
-    latency_priors,
     left_out_errors,
     processor_ranges,
     quality_of,
     ranges_of,
-    row_log_sigma,
-    row_model,
     single_stage,
     spread_90,
 )
@@ -34,22 +30,15 @@ from lstmsim.device import FpgaDevice, load_device
 from lstmsim.errors import CalibrationError
 from lstmsim.fit import (
     ROW_LOG_SIGMA,
-    Predict,
-    Prior,
     coefficients_of,
     fit_logarithms,
     leave_one_out,
-    load_priors,
     rows_that_matter,
 )
+from lstmsim.fit_problems import Problem, fpga_problems, processor_problems, transfer_log_sigma
 from lstmsim.importers import load_network
 from lstmsim.measurements import Measurement, measurements_csv
-from lstmsim.processor import processor_seconds
 
-TRANSFER_LOG_SIGMA = 0.25
-"""How far (1 sigma of the logarithm) a coefficient of another kernel of the same kind may lie: an assumption."""
-STAGE_TRANSFER_LOG_SIGMA = 0.5
-"""The same where the prior was made from another stage: HLS estimates against routed counts differ by 0.5 to 2."""
 PRIOR_ROWS = 4.0
 """How many rows the prior's spread counts for, beside the spread that the rows themselves show."""
 MODEL_LOG_SIGMA = 0.1
@@ -57,7 +46,6 @@ MODEL_LOG_SIGMA = 0.1
 UNMOVED = 0.9
 OUTLIER_DEVIATIONS = 3.5
 FEWEST_FOR_COVERAGE = 5
-NO_LAUNCH_S = 1e-12
 FOLDS_LIMIT = 30
 
 Progress = Callable[[str], None]
@@ -92,17 +80,6 @@ class Recalibration:
         return tuple(row for row in self.rows if row.outlier)
 
 
-@dataclass(frozen=True, slots=True)
-class _Problem:
-    """Everything that one fit needs; `entries` are (id, quantity, measured, group)."""
-
-    priors: tuple[Prior, ...]
-    covariance: Array
-    predict: Predict
-    entries: tuple[tuple[str, str, float, str], ...]
-    sigma: Array
-
-
 def recalibrate(
     name: str,
     rows: Sequence[Measurement],
@@ -124,103 +101,14 @@ def recalibrate(
     kind = kinds.pop()
     if prior is not None and prior.kind != kind:
         raise CalibrationError(f"prior {prior.name!r} is for {prior.kind} devices, the rows are of {kind} devices")
-    problems = _fpga_problems(rows, prior, stage) if kind == "fpga" else _processor_problems(rows, prior, stage)
+    problems = fpga_problems(rows, prior, stage) if kind == "fpga" else processor_problems(rows, prior, stage)
     if not any(problem.entries for problem in problems):
         raise CalibrationError("no row has a latency or a resource that the model predicts: add figures to the rows")
     studies = [_study(problem, progress) for problem in problems]
     return _assembled(name, kind, stage, rows, prior, problems, studies)
 
 
-def _fpga_problems(rows: Sequence[Measurement], prior: Calibration | None, stage: str) -> list[_Problem]:
-    timed = [row for row in rows if row.latency_s is not None]
-    models = [row_model(row) for row in timed]
-    launch = stage != "csynth"  # HLS knows the kernel only, not the host around it
-
-    def latency(values: dict[str, float], row: int) -> float:
-        known = values if launch else {**values, models[row].launch_name: NO_LAUNCH_S}
-        return models[row].latency_s(known)
-
-    boards = latency_priors([row_model(row) for row in rows])
-    entries = tuple((row.id, "latency_s", row.latency_s or 0.0, row.id) for row in timed)
-    sigma = row_log_sigma(timed) if timed else np.empty(0)
-    found = [_problem(boards, prior, stage, latency, entries, sigma)]
-    counted = [
-        (row_model(row), row, quantity)
-        for row in rows
-        for quantity in RESOURCE_QUANTITIES
-        if row.resources.get(quantity, 0.0) > 0.0
-    ]
-
-    def count(values: dict[str, float], index: int) -> float:
-        model, _, quantity = counted[index]
-        return float(getattr(model.usage(values), quantity))
-
-    groups = [f"{row.device} {row.network} {row.config.digest}" for _, row, _ in counted]
-    entries = tuple(
-        (row.id, quantity, row.resources[quantity], group)
-        for (_, row, quantity), group in zip(counted, groups, strict=True)
-    )
-    spread = np.full(len(entries), ROW_LOG_SIGMA)
-    return [*found, _problem(load_priors("fpga-resources"), prior, stage, count, entries, spread)]
-
-
-def _processor_problems(rows: Sequence[Measurement], prior: Calibration | None, stage: str) -> list[_Problem]:
-    found = []
-    for name in sorted({row.device for row in rows}):
-        device = load_device(name)
-        own = [row for row in rows if row.device == name and row.latency_s is not None]
-        networks = [load_network(row.network) for row in own]
-        batches = [row.batch for row in own]
-
-        def predict(
-            values: dict[str, float],
-            row: int,
-            networks: list[object] = networks,  # type: ignore[assignment]
-            batches: list[int] = batches,
-            suffix: str = f".{device.name}",
-        ) -> float:
-            plain = {key.removesuffix(suffix): value for key, value in values.items()}
-            return sum(processor_seconds(networks[row], batches[row], plain).values())  # type: ignore[arg-type]
-
-        common = load_priors("cpu" if device.kind == "cpu" else "gpu")
-        priors = tuple(replace(entry, name=f"{entry.name}.{device.name}") for entry in common)
-        entries = tuple((row.id, "latency_s", row.latency_s or 0.0, row.id) for row in own)
-        found.append(_problem(priors, prior, stage, predict, entries, row_log_sigma(own) if own else np.empty(0)))
-    return found
-
-
-def _problem(
-    physical: Sequence[Prior],
-    prior: Calibration | None,
-    stage: str,
-    predict: Predict,
-    entries: tuple[tuple[str, str, float, str], ...],
-    sigma: Array,
-) -> _Problem:
-    """Put the prior calibration's values and covariance in the place of the physical priors that it knows."""
-    covariance = np.diag([entry.log_sigma**2 for entry in physical])
-    if prior is None:
-        return _Problem(tuple(physical), covariance, predict, entries, sigma)
-    transfer = TRANSFER_LOG_SIGMA if prior.stage == stage else STAGE_TRANSFER_LOG_SIGMA
-    order = {name: position for position, name in enumerate(prior.coefficients)}
-    known = [index for index, entry in enumerate(physical) if entry.name in order]
-    for row in known:
-        for column in known:
-            shared = prior.covariance[order[physical[row].name]][order[physical[column].name]]
-            covariance[row, column] = shared + (transfer**2 if row == column else 0.0)
-    priors = tuple(
-        _from_coefficient(entry, prior.coefficients[entry.name]) if entry.name in order else entry for entry in physical
-    )
-    spreads = np.sqrt(np.diag(covariance)).tolist()
-    priors = tuple(replace(entry, log_sigma=spread) for entry, spread in zip(priors, spreads, strict=True))
-    return _Problem(priors, covariance, predict, entries, sigma)
-
-
-def _from_coefficient(entry: Prior, coefficient: Coefficient) -> Prior:
-    return replace(entry, value=min(max(coefficient.value, entry.low), entry.high))
-
-
-def _study(problem: _Problem, progress: Progress) -> Study:
+def _study(problem: Problem, progress: Progress) -> Study:
     measured = np.array([entry[2] for entry in problem.entries])
     ids = tuple(entry[0] for entry in problem.entries)
     groups = _folds([entry[3] for entry in problem.entries])
@@ -247,7 +135,7 @@ def _assembled(
     stage: str,
     rows: Sequence[Measurement],
     prior: Calibration | None,
-    problems: Sequence[_Problem],
+    problems: Sequence[Problem],
     studies: Sequence[Study],
 ) -> Recalibration:
     coefficients: dict[str, Coefficient] = {}
@@ -320,7 +208,7 @@ def _spreads(
     return known
 
 
-def _explained_variance(problems: Sequence[_Problem], studies: Sequence[Study]) -> float:
+def _explained_variance(problems: Sequence[Problem], studies: Sequence[Study]) -> float:
     """Return the mean variance of the latency rows' logarithms that stems from the coefficients."""
     found = []
     for problem, study in zip(problems, studies, strict=True):
@@ -331,7 +219,7 @@ def _explained_variance(problems: Sequence[_Problem], studies: Sequence[Study]) 
     return float(np.mean(found)) if found else 0.0
 
 
-def _slopes(problem: _Problem, values: dict[str, float], row: int) -> Array:
+def _slopes(problem: Problem, values: dict[str, float], row: int) -> Array:
     """Return d log(prediction) / d log(coefficient) of one row."""
     step = 1e-4
     base = problem.predict(values, row)
@@ -339,9 +227,10 @@ def _slopes(problem: _Problem, values: dict[str, float], row: int) -> Array:
     return (np.array(moved) / base - 1) / step
 
 
-def _row_fits(problem: _Problem, study: Study) -> list[RowFit]:
+def _row_fits(problem: Problem, study: Study) -> list[RowFit]:
     start = {prior.name: prior.value for prior in problem.priors}
-    far = _far(study.left_out, study.quantities)
+    contradicted = _far(study.left_out, study.quantities)
+    unexplained = _far(study.fit.log_residuals, study.quantities)  # a neighbour of a wild row is not wild itself
     return [
         RowFit(
             id=identity,
@@ -350,23 +239,23 @@ def _row_fits(problem: _Problem, study: Study) -> list[RowFit]:
             before=problem.predict(start, row),
             fitted=problem.predict(study.fit.values, row),
             left_out=measured * math.exp(float(study.left_out[row])),
-            outlier=far[row],
+            outlier=contradicted[row] and unexplained[row],
         )
         for row, (identity, quantity, measured, _group) in enumerate(problem.entries)
     ]
 
 
-def _far(left_out: Array, quantities: Sequence[str]) -> list[bool]:
-    """Say which left-out errors stand apart from the others of their quantity (median absolute deviation)."""
+def _far(errors: Array, quantities: Sequence[str]) -> list[bool]:
+    """Say which errors stand apart from the others of their quantity (median absolute deviation)."""
     result = []
     for row, quantity in enumerate(quantities):
-        others = np.array([left_out[k] for k in range(len(left_out)) if quantities[k] == quantity and k != row])
+        others = np.array([errors[k] for k in range(len(errors)) if quantities[k] == quantity and k != row])
         if len(others) < 4:
             result.append(False)
             continue
         center = float(np.median(others))
         deviation = max(1.4826 * float(np.median(np.abs(others - center))), ROW_LOG_SIGMA)
-        result.append(abs(float(left_out[row]) - center) > OUTLIER_DEVIATIONS * deviation)
+        result.append(abs(float(errors[row]) - center) > OUTLIER_DEVIATIONS * deviation)
     return result
 
 
@@ -400,8 +289,7 @@ def _notes(
 def _prior_text(prior: Calibration | None, stage: str) -> str:
     if prior is None:
         return "physical ranges"
-    transfer = TRANSFER_LOG_SIGMA if prior.stage == stage else STAGE_TRANSFER_LOG_SIGMA
-    return f"{prior.name}, widened by {transfer:g}"
+    return f"{prior.name}, widened by {transfer_log_sigma(prior, stage):g}"
 
 
 def _digest(rows: Sequence[Measurement]) -> str:
