@@ -6,7 +6,8 @@ state only. Only shapes live here: weights are in `model`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -258,6 +259,23 @@ def network_from_shape(text: str) -> Network:
         features=values["features"],
         layers=(LstmLayer(units=values["units"]),) * values["layers"],
     )
+
+
+def network_to_toml(network: Network) -> str:
+    """Return a network as the TOML text that `network_from_toml` reads."""
+    lines = [f"name = {_toml_text(network.name)}"]
+    lines += [f"timesteps = {network.timesteps}", f"features = {network.features}"]
+    if network.note:
+        lines.append(f"note = {_toml_text(network.note)}")
+    kinds = {kind: name for name, kind in _LAYER_TYPES.items()}
+    for layer in network.layers:
+        lines += ["", "[[layers]]", f'type = "{kinds[type(layer)]}"']
+        lines += [f"{part.name} = {json.dumps(getattr(layer, part.name))}" for part in fields(layer)]
+    return "\n".join(lines) + "\n"
+
+
+def _toml_text(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 _LAYER_KEYS: dict[str, dict[str, type]] = {

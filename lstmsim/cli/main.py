@@ -18,6 +18,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "measurements": ("measurements", "Collect and check measurements for a calibration."),
     "devices": ("devices", "List the devices that come with the package, or show one with its sources."),
     "estimate": ("estimate", "Tell what a network costs on a device: latency, resources, what limits it."),
+    "import": ("import_model", "Read a trained model of Keras, TensorFlow, ONNX or PyTorch."),
     "measure": ("measure", "Time networks on this machine's GPU or CPU."),
     "hls": ("hls", "Write an HLS project: C++ kernel, weights, test vectors, scripts."),
     "networks": ("networks", "List the networks that come with the package."),

@@ -9,8 +9,9 @@ from typing import Any
 
 from lstmsim.errors import ModelFormatError
 from lstmsim.importers.chain import Blueprint, needed_timesteps
+from lstmsim.importers.frames import MixedSamples, Traced
 from lstmsim.importers.onnx_nodes import Environment, run_nodes
-from lstmsim.importers.tracing import MixedSamples, Traced, finish, start
+from lstmsim.importers.tracing import finish, start
 
 OPEN_BATCHES = (2, 1)  # tried where the batch is open; exporters may have written a batch of one into the graph
 

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lstmsim.errors import ModelFormatError
-from lstmsim.importers.tracing import Joined, Traced, lstm
+from lstmsim.importers.frames import Joined, Traced
+from lstmsim.importers.tracing import lstm
 from lstmsim.model import LstmWeights
 from lstmsim.network import Direction, LstmLayer
 

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lstmsim.errors import LstmsimError, ModelFormatError
+from lstmsim.importers.frames import ELEMENT_LIMIT, Joined, Traced, joined
 from lstmsim.importers.onnx_lstm import run_lstm
-from lstmsim.importers.tracing import ELEMENT_LIMIT, Joined, Traced, activate, add_bias, dense, joined
+from lstmsim.importers.tracing import activate, add_bias, dense
 
 Value: TypeAlias = "Traced | Joined | NDArray[Any] | Unusable"
 
