@@ -15,20 +15,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lstmsim.config import KernelConfig, fixed_config, float_config
+from lstmsim.config import KernelConfig, float_config
 from lstmsim.datasets import Dataset, DetectionData, ForecastData, load_dataset
 from lstmsim.errors import ConfigError, DataError
 from lstmsim.files import data_folder, read_text
 from lstmsim.fixedpoint import FixedFormat, FloatFormat, NumberFormat, Overflow, Quantization
 from lstmsim.model import Array, Model
 from lstmsim.network import Network
-from lstmsim.simulate import simulate
+from lstmsim.simulate import Simulator, prepare
 from lstmsim.weights import packaged_model
 
 THRESHOLD_PERCENTILE = 95.0
-CHUNK_WINDOWS = 512
-SAMPLES = 10_000
+CHUNK_WINDOWS = 128
+SAMPLES = 4000
 QUICK_SAMPLES = 1000
+RECOMMENDED = "ap_fixed<16,6,AP_RND,AP_SAT>"
+MAX_ACCUMULATOR_BITS = 48
 SMALLEST_TARGET = 1e-9
 
 Progress = Callable[[int], None]
@@ -131,12 +133,13 @@ def measure(reference: Reference, config: KernelConfig, label: str = "") -> Accu
     data = reference.data
     calibration = data.calibration if isinstance(data, DetectionData) else data.calibration[:0]
     inputs = np.concatenate([calibration, data.test[: reference.samples]])
-    outputs = _chunked(lambda part: _simulated(reference.model, config, part), inputs, None)
+    simulator = prepare(reference.model, config)
+    outputs = _chunked(lambda part: _simulated(simulator, part), inputs, None)
     return compare(reference, outputs[: len(calibration)], outputs[len(calibration) :], label or str(config.digest))
 
 
-def _simulated(model: Model, config: KernelConfig, inputs: NDArray[np.floating]) -> Array:
-    outputs = simulate(model, config, inputs)
+def _simulated(simulator: Simulator, inputs: NDArray[np.floating]) -> Array:
+    outputs = simulator.run(inputs)
     assert isinstance(outputs, np.ndarray)
     return outputs
 
@@ -165,13 +168,17 @@ def sweep(
 ) -> list[AccuracyResult]:
     """Measure labelled configurations side by side; results in the order given.
 
-    Any `concurrent.futures.Executor` serves (processes, a Dask client's `get_executor()`); threads where unset, as
-    the simulator releases the interpreter. `progress` is called with 1 for each configuration done.
+    Any `concurrent.futures.Executor` serves (processes, a Dask client's `get_executor()`); where unset one
+    configuration follows the other, each on all cores. `progress` is called with 1 for each configuration done.
     """
     if executor is not None:
         return _gather([executor.submit(measure, reference, config, label) for label, config in configs], progress)
-    with ThreadPoolExecutor(max(1, min(len(configs), os.cpu_count() or 1))) as threads:
-        return _gather([threads.submit(measure, reference, config, label) for label, config in configs], progress)
+    results = []
+    for label, config in configs:
+        results.append(measure(reference, config, label))
+        if progress is not None:
+            progress(1)
+    return results
 
 
 def _gather(jobs: Sequence[Future[AccuracyResult]], progress: Progress | None) -> list[AccuracyResult]:
@@ -199,9 +206,6 @@ def format_config(narrow: NumberFormat, base: KernelConfig | None = None) -> Ker
     wide = FixedFormat(width_bits=width, integer_bits=width - 2 * narrow.fractional_bits)
     names = ("weight_format", "state_format", "cell_format", "io_format")
     return KernelConfig(**{**kept, **dict.fromkeys(names, narrow), "accumulator_format": wide})
-
-
-MAX_ACCUMULATOR_BITS = 48
 
 
 def fractional_configs(
@@ -369,21 +373,23 @@ def _share(right: NDArray[np.bool_]) -> float:
 
 
 def _chunked(run: Callable[[Any], Array], inputs: NDArray[np.floating], progress: Progress | None) -> Array:
-    """Run windows piece by piece, so that memory stays small."""
-    pieces = []
-    for start in range(0, len(inputs), CHUNK_WINDOWS):
-        piece = inputs[start : start + CHUNK_WINDOWS]
-        pieces.append(run(piece))
+    """Run windows piece by piece, so that memory stays small; numpy and the simulator leave threads free to run."""
+    pieces = [inputs[start : start + CHUNK_WINDOWS] for start in range(0, len(inputs), CHUNK_WINDOWS)]
+
+    def one(piece: NDArray[np.floating]) -> Array:
+        result = run(piece)
         if progress is not None:
             progress(len(piece))
-    return np.concatenate(pieces)
+        return result
+
+    with ThreadPoolExecutor(os.cpu_count() or 1) as threads:
+        return np.concatenate(list(threads.map(one, pieces)))
 
 
 __all__ = [
     "AccuracyResult",
     "Reference",
     "compare",
-    "fixed_config",
     "format_config",
     "fractional_configs",
     "make_reference",
