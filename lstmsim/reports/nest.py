@@ -382,7 +382,9 @@ def _explained(node: ModuleNode, module: Module) -> ModuleNode:
         return node
     if module.pipelining == "dataflow":
         return replace(node, reason="dataflow: stages run beside one another, the longest path is not in the report")
+    fixed = not module.calls and all(loop.trips.fixed for loop in module.loops)
+    if error > 0 and fixed and module.latency.low != module.latency.high:
+        return replace(node, reason="branches: the data decides which loops and calls happen")
     if error > 0:
-        cause = "branches or overlap: not all loops and calls happen one after the other"
-        return replace(node, reason=cause)
+        return replace(node, reason="overlap: loops or calls run beside one another")
     return replace(node, reason="straight-line code between the loops and calls, which no table shows")

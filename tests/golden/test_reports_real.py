@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import statistics
+import sys
 from pathlib import Path
 
 import pytest
@@ -84,3 +86,14 @@ def test_files_of_one_module_agree() -> None:
         ]
         compared += 1
     assert compared > 100
+
+
+def test_the_validation_page_is_the_generated_one() -> None:
+    place = Path(__file__).parents[2] / "calibration" / "foreign_kernels.py"
+    spec = importlib.util.spec_from_file_location("foreign_kernels", place)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["foreign_kernels"] = module
+    spec.loader.exec_module(module)
+    assert module.document(ROOT) == module.TARGET.read_text(encoding="utf-8")
