@@ -22,7 +22,7 @@ from lstmsim.files import data_folder, read_text
 from lstmsim.fixedpoint import FixedFormat, FloatFormat, NumberFormat, Overflow, Quantization
 from lstmsim.model import Array, Model
 from lstmsim.network import Network
-from lstmsim.simulate import Simulator, prepare
+from lstmsim.simulate import prepare
 from lstmsim.weights import packaged_model
 
 THRESHOLD_PERCENTILE = 95.0
@@ -124,8 +124,8 @@ def windows_of(data: Dataset, samples: int | None) -> int:
     return sample_count(data, samples) + calibration
 
 
-def measure(reference: Reference, config: KernelConfig, label: str = "") -> AccuracyResult:
-    """Run one configuration bit for bit and return its figures.
+def measure(reference: Reference, config: KernelConfig, label: str = "", *, threads: int = 0) -> AccuracyResult:
+    """Run one configuration bit for bit on so many threads (0: all cores) and return its figures.
 
     Raises:
         ConfigError: a format that cannot hold the model.
@@ -133,15 +133,9 @@ def measure(reference: Reference, config: KernelConfig, label: str = "") -> Accu
     data = reference.data
     calibration = data.calibration if isinstance(data, DetectionData) else data.calibration[:0]
     inputs = np.concatenate([calibration, data.test[: reference.samples]])
-    simulator = prepare(reference.model, config)
-    outputs = _chunked(lambda part: _simulated(simulator, part), inputs, None)
-    return compare(reference, outputs[: len(calibration)], outputs[len(calibration) :], label or str(config.digest))
-
-
-def _simulated(simulator: Simulator, inputs: NDArray[np.floating]) -> Array:
-    outputs = simulator.run(inputs)
+    outputs = prepare(reference.model, config).run(inputs, threads=threads or os.cpu_count() or 1)
     assert isinstance(outputs, np.ndarray)
-    return outputs
+    return compare(reference, outputs[: len(calibration)], outputs[len(calibration) :], label or str(config.digest))
 
 
 def compare(reference: Reference, calibration: Array, test: Array, label: str) -> AccuracyResult:
@@ -172,7 +166,8 @@ def sweep(
     configuration follows the other, each on all cores. `progress` is called with 1 for each configuration done.
     """
     if executor is not None:
-        return _gather([executor.submit(measure, reference, config, label) for label, config in configs], progress)
+        jobs = [executor.submit(measure, reference, config, label, threads=1) for label, config in configs]
+        return _gather(jobs, progress)
     results = []
     for label, config in configs:
         results.append(measure(reference, config, label))
