@@ -18,10 +18,13 @@ RULES = (
     "layer_parallel and systolic_steps exclude one another",
     "a memory port is narrower than a weight",
     "widen_ports is for ports of 32 bits or less",
-    "resident weights need no second buffer",
+    "resident weights need no second copy",
+    "staged weights and a double buffer are the same second copy",
+    "resident weights need no wider port",
     "a burst crosses 4 KB, AXI's limit",
-    "weight_memory split takes a second buffer",
+    "weight_memory split takes a second copy",
     "a piecewise activation has no table",
+    "weight_banks is for shared multipliers",
     "the clock is above the board's",
 )
 
@@ -56,6 +59,10 @@ def broken_group_rule(knobs: Knobs, extent: Extent) -> int:
         return 7
     if knobs.resident_weights and (knobs.double_buffer or knobs.staged_weights):
         return 8
+    if knobs.double_buffer and knobs.staged_weights:
+        return 9
+    if knobs.resident_weights and knobs.widen_ports:
+        return 10
     return -1
 
 
@@ -65,11 +72,13 @@ def broken_choice_rule(knobs: Knobs, table_choice: int, extent: Extent) -> int:
     `table_choice` is the index of the table size on its axis: where there is no table only the first is kept.
     """
     if knobs.burst_beats * knobs.memory_bits > 8 * AXI_BURST_BYTES:
-        return 9
-    if knobs.weight_memory == SPLIT and not (knobs.double_buffer or knobs.staged_weights):
-        return 10
-    if knobs.activation > INTERPOLATED and table_choice > 0:
         return 11
-    if knobs.clock_hz > extent.clock_max_hz:
+    if knobs.weight_memory == SPLIT and not (knobs.double_buffer or knobs.staged_weights):
         return 12
+    if knobs.activation > INTERPOLATED and table_choice > 0:
+        return 13
+    if knobs.bank_per_column and knobs.mac_share == 1:
+        return 14
+    if knobs.clock_hz > extent.clock_max_hz:
+        return 15
     return -1

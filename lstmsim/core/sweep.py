@@ -23,11 +23,12 @@ AXES = (
     "elementwise_unroll", "accumulation", "memory_bits", "widen_ports", "resident_weights", "double_buffer",
     "staged_weights",
     "activation", "activation_table_size", "activation_range", "memory_ports", "weight_memory",
+    "weight_banks",
     "burst_beats", "outstanding_reads", "clock_hz",
 )  # fmt: skip
 """The axes of a space in the order of their digits; the last changes fastest.
 
-Only resources depend on activation ... weight_memory, only times on burst_beats ... clock_hz, and both on the others:
+Only resources depend on activation ... weight_banks, only times on burst_beats ... clock_hz, and both on the others:
 so times and resources are computed once each for every choice of the others, and combined.
 """
 
@@ -85,8 +86,8 @@ class Model(NamedTuple):
 class Tables(NamedTuple):
     """A design space as arrays.
 
-    values [axes, most choices] and sizes [axes], integers; clocks_hz [choices]; formats [choices, 6] of is_float, widths
-    of weights, states, accumulator and interface, interface is float; accuracy [choices], NaN where unknown.
+    values [axes, most choices] and sizes [axes], integers; clocks_hz [choices]; formats [choices, 6] of is_float,
+    widths of weights, states, accumulator and interface, interface is float; accuracy [choices], NaN where unknown.
     """
 
     values: Any
@@ -166,14 +167,15 @@ def knobs_at(d: Any, v: Any, f: Any, clocks_hz: Any, batch: int) -> Knobs:
         memory_bits=v[9, d[9]],
         memory_ports=v[17, d[17]],
         widen_ports=v[10, d[10]],
-        burst_beats=v[19, d[19]],
-        outstanding_reads=v[20, d[20]],
+        burst_beats=v[20, d[20]],
+        outstanding_reads=v[21, d[21]],
         resident_weights=v[11, d[11]],
         double_buffer=v[12, d[12]],
         staged_weights=v[13, d[13]],
         weight_memory=v[18, d[18]],
-        clock_hz=clocks_hz[d[21]],
+        clock_hz=clocks_hz[d[22]],
         batch=batch,
+        bank_per_column=v[19, d[19]],
     )
 
 
@@ -184,6 +186,7 @@ def with_batch(k: Knobs, batch: int) -> Knobs:
         k.accumulation, k.is_float, k.weight_bits, k.state_bits, k.accumulator_bits, k.io_bits, k.io_is_float,
         k.activation, k.table_entries, k.memory_bits, k.memory_ports, k.widen_ports, k.burst_beats, k.outstanding_reads,
         k.resident_weights, k.double_buffer, k.staged_weights, k.weight_memory, k.clock_hz, batch,
+        k.bank_per_column,
     )  # fmt: skip
 
 
