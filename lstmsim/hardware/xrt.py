@@ -7,6 +7,7 @@ checked against the xclbin's own description first.
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
@@ -154,8 +155,8 @@ class Board:
             HardwareError: no such buffer argument, a bank that is too small, or no memory left.
         """
         argument = unit.argument(name, "buffer")
-        bank = unit.bank(argument)
         banks = self.description.banks_of(self.kernel, argument, unit.copy)
+        bank = unit.bank(argument)
         fitting = [one for one in banks if one.index == bank]
         if not fitting:
             known = ", ".join(str(one.index) for one in banks)
@@ -182,6 +183,7 @@ class Board:
         for unit in self._units:
             unit.release()
         self._buffers, self._units, self._device = [], [], None
+        gc.collect()  # frames of an exception can still hold a buffer
 
 
 class Unit:
