@@ -35,22 +35,26 @@ def command() -> None:
 def show(*, path: str, as_json: bool, quiet: bool) -> None:
     """Show the reports below PATH: a file, a report folder (solution/syn/report), or a project folder.
 
-    The kernel is put together again from its loops; the last column says by how much that misses the report.
+    The kernel is put together again from its loops; a table says by how much that misses the report. Where several
+    syntheses lie below PATH they are listed: name the folder of one for its loops.
     """
     from lstmsim.reports.nest import build_nest
     from lstmsim.reports.read import read_reports
 
     found = read_reports(path)
-    nest = build_nest(found.synthesis) if found.synthesis else None
+    nests = {folder: build_nest(report) for folder, report in found.syntheses.items()}
     if as_json:
-        print_json(_show_json(found, nest))
+        print_json(_show_json(found, nests))
         return
     from rich.console import Console
 
     console = Console()
-    for report in ([found.synthesis] if found.synthesis else []) + list(found.others):
+    if len(nests) > 1:
+        _print_overview(console, found, nests)
+        return
+    for report in (*found.syntheses.values(), *found.others):
         _print_summary(console, report)
-    if nest is not None:
+    for nest in nests.values():
         _print_nest(console, nest)
     if not quiet:
         for where, reason in found.refused:
@@ -177,6 +181,21 @@ def _print_summary(console: Console, report: Report) -> None:
     console.print(table)
 
 
+def _print_overview(console: Console, found: ReportSet, nests: dict[str, Nest]) -> None:
+    from rich.table import Table
+
+    table = Table(title=f"{len(nests)} syntheses below {found.path}", title_justify="left")
+    for heading in ("folder", "top", "version", "cycles", "time", "rules"):
+        number = heading in ("cycles", "time", "rules")
+        table.add_column(heading, justify="right" if number else "left", overflow="fold", no_wrap=number)
+    for folder, nest in nests.items():
+        report, cycles = found.syntheses[folder], found.syntheses[folder].latency.high
+        place = folder.removeprefix(found.path).lstrip("/\\")
+        cells = (place, report.top, report.version, _count(cycles), _milliseconds(cycles, report.clock_s))
+        table.add_row(*cells, _percent(nest.modules[nest.top].error))
+    console.print(table)
+
+
 def _summary_rows(report: Report) -> list[tuple[str, str]]:
     low, high = report.latency.low, report.latency.high
     cycles = _count(high) if low == high or low is None else f"{_count(low)} to {_count(high)}"
@@ -287,17 +306,18 @@ def _print_what_if(
         console.print(f"Note: {warning}", style="yellow", markup=False)
 
 
-def _show_json(found: ReportSet, nest: Nest | None) -> dict[str, Any]:
+def _show_json(found: ReportSet, nests: dict[str, Nest]) -> dict[str, Any]:
     return {
-        "synthesis": asdict(found.synthesis) if found.synthesis else None,
+        "syntheses": [
+            {
+                "folder": folder,
+                "report": asdict(found.syntheses[folder]),
+                "modules": [{**asdict(module), "error": module.error} for module in nest.modules.values()],
+            }
+            for folder, nest in nests.items()
+        ],
         "others": [asdict(report) for report in found.others],
         "refused": [{"path": path, "reason": reason} for path, reason in found.refused],
-        "nest": None
-        if nest is None
-        else {
-            "top": nest.top,
-            "modules": [{**asdict(module), "error": module.error} for module in nest.modules.values()],
-        },
     }
 
 

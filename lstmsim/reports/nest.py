@@ -380,6 +380,8 @@ def _explained(node: ModuleNode, module: Module) -> ModuleNode:
     error = node.error
     if error is None or abs(error) <= CLOSE:
         return node
+    if not module.calls_known and error < 0:
+        return replace(node, reason="this file does not say which modules are called: read the report folder")
     if module.pipelining == "dataflow":
         return replace(node, reason="dataflow: stages run beside one another, the longest path is not in the report")
     fixed = not module.calls and all(loop.trips.fixed for loop in module.loops)

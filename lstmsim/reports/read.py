@@ -103,36 +103,58 @@ def _reader(text: str, where: str) -> Reader:
 class ReportSet:
     """Everything read below one path: the synthesis joined into one report, the others, and what was refused."""
 
-    synthesis: Report | None
-    others: tuple[Report, ...]
-    refused: tuple[tuple[str, str], ...]
+    path: str
+    syntheses: dict[str, Report]  # by folder
+    others: tuple[Report, ...] = ()
+    refused: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def synthesis(self) -> Report | None:
+        """The one synthesis below the path, or None.
+
+        Raises:
+            ReportError: there are several; the message names them.
+        """
+        if len(self.syntheses) > 1:
+            raise ReportError(
+                f"{self.path!r} holds {len(self.syntheses)} syntheses, name one: " + _names(self.syntheses)
+            )
+        return next(iter(self.syntheses.values()), None)
 
 
 def read_reports(path: str | os.PathLike[str]) -> ReportSet:
     """Return the reports of a file, a report folder (solution/syn/report) or a project folder.
 
     Raises:
-        ReportError: nothing readable, or several syntheses below the folder: the message names them.
+        ReportError: nothing readable.
     """
     source = Path(path)
     if not source.is_dir():
         report = read_report(source)
         if report.kind == "csynth":
-            return ReportSet(synthesis=report, others=(), refused=())
-        return ReportSet(synthesis=None, others=(report,), refused=())
+            return ReportSet(path=str(source), syntheses={str(source): report})
+        return ReportSet(path=str(source), syntheses={}, others=(report,))
     found, refused = _read_all(_files(source))
-    syntheses = _by_folder(report for report in found if report.kind == "csynth")
-    if len(syntheses) > 1:
-        raise ReportError(f"{str(source)!r} holds {len(syntheses)} syntheses, name one: " + _names(syntheses))
+    syntheses = _without_copies(_by_folder(report for report in found if report.kind == "csynth"))
     others = tuple(report for report in found if report.kind != "csynth")
     if not syntheses and not others:
         first = f"; the first file, {refused[0][0]!r}: {refused[0][1]}" if refused else ""
         raise ReportError(f"{str(source)!r} holds no report that is read here{first}")
-    synthesis = join_reports(next(iter(syntheses.values()))) if syntheses else None
-    return ReportSet(synthesis=synthesis, others=others, refused=refused)
+    return ReportSet(path=str(source), syntheses=syntheses, others=others, refused=refused)
 
 
-def _names(syntheses: dict[str, list[Report]]) -> str:
+def _without_copies(folders: dict[str, list[Report]]) -> dict[str, Report]:
+    """Join each folder's reports; of folders that report the same run (tools keep copies) the fullest is kept."""
+    kept: dict[tuple[object, ...], tuple[str, Report]] = {}
+    for folder, reports in folders.items():
+        joined = join_reports(reports)
+        key = (joined.top, joined.version, joined.part, joined.latency.high, joined.resources.get("lut"))
+        if key not in kept or len(kept[key][1].modules) < len(joined.modules):
+            kept[key] = (folder, joined)
+    return dict(kept.values())
+
+
+def _names(syntheses: dict[str, Report]) -> str:
     shown = [repr(folder) for folder in list(syntheses)[:8]]
     return ", ".join(shown) + (f" and {len(syntheses) - 8} more" if len(syntheses) > 8 else "")
 

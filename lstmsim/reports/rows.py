@@ -40,7 +40,7 @@ def rows_from_reports(
     Raises:
         CalibrationError: no figure in the reports, or a part that no known device has (then `device` is needed).
     """
-    reports = ([found.synthesis] if found.synthesis else []) + list(found.others)
+    reports = [*([found.synthesis] if found.synthesis else []), *found.others]
     by_stage: dict[str, list[Report]] = {}
     for report in reports:
         if report.kind in _STAGES and report.status.lower() != "synthesized":

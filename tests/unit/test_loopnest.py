@@ -179,7 +179,8 @@ def test_command_line() -> None:
     folder = str(FIXTURES / "vitis")
     assert "toy_lstm" in _run("show", folder)
     shown = json.loads(_run("show", str(FIXTURES / "vivado"), "--json"))
-    assert shown["nest"]["top"] == "toy_top"
+    assert shown["syntheses"][0]["report"]["top"] == "toy_top"
+    assert "2 syntheses" in _run("show", str(FIXTURES))
     answer = json.loads(_run("what-if", folder, "--trips", "rows=120", "--clock", "250MHz", "--json"))
     assert answer["cycles"] == 5155
     assert answer["seconds"] == pytest.approx(5155 * 4e-9)

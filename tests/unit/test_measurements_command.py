@@ -39,9 +39,9 @@ def test_csynth_report_becomes_a_row(tmp_path: Path) -> None:
 def test_each_stage_has_its_own_row() -> None:
     others = ("utilization_placed.rpt", "timing_summary.rpt", "cosim.rpt")
     found = ReportSet(
-        synthesis=read_reports(FIXTURES / "vitis").synthesis,
+        path="",
+        syntheses=read_reports(FIXTURES / "vitis").syntheses,
         others=tuple(read_report(FIXTURES / name) for name in others),
-        refused=(),
     )
     rows = {row.stage: row for row in rows_from_reports(found, network=NETWORK)}
     assert set(rows) == {"csynth", "route"}

@@ -166,11 +166,16 @@ def test_a_huge_file_is_refused_without_reading_it(tmp_path: Path) -> None:
 
 
 def test_several_syntheses_are_not_mixed(tmp_path: Path) -> None:
-    for solution in ("one", "two"):
-        (tmp_path / solution).mkdir()
-        (tmp_path / solution / "csynth.xml").write_bytes((FIXTURES / "vitis" / "csynth.xml").read_bytes())
+    for folder in ("syn", "copy"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "csynth.xml").write_bytes((FIXTURES / "vitis" / "csynth.xml").read_bytes())
+    assert read_reports(tmp_path).synthesis is not None  # the same run twice
+    other = (FIXTURES / "vitis" / "csynth.xml").read_bytes().replace(b"2755", b"2799")
+    (tmp_path / "copy" / "csynth.xml").write_bytes(other)
+    several = read_reports(tmp_path)
+    assert len(several.syntheses) == 2
     with pytest.raises(ReportError, match="2 syntheses"):
-        read_reports(tmp_path)
+        _ = several.synthesis
     (tmp_path / "three").mkdir()
     with pytest.raises(ReportError, match="no report"):
         read_reports(tmp_path / "three")
