@@ -22,11 +22,12 @@ from lstmsim.files import data_folder, read_text
 from lstmsim.fixedpoint import FixedFormat, FloatFormat, NumberFormat, Overflow, Quantization
 from lstmsim.model import Array, Model
 from lstmsim.network import Network
-from lstmsim.simulate import prepare
+from lstmsim.simulate import Simulator, prepare
 from lstmsim.weights import packaged_model
 
 THRESHOLD_PERCENTILE = 95.0
 CHUNK_WINDOWS = 128
+SIMULATED_WINDOWS = 2048
 SAMPLES = 4000
 QUICK_SAMPLES = 1000
 RECOMMENDED = "ap_fixed<16,6,AP_RND,AP_SAT>"
@@ -133,9 +134,17 @@ def measure(reference: Reference, config: KernelConfig, label: str = "", *, thre
     data = reference.data
     calibration = data.calibration if isinstance(data, DetectionData) else data.calibration[:0]
     inputs = np.concatenate([calibration, data.test[: reference.samples]])
-    outputs = prepare(reference.model, config).run(inputs, threads=threads or os.cpu_count() or 1)
-    assert isinstance(outputs, np.ndarray)
+    outputs = _simulated(prepare(reference.model, config), inputs, threads or os.cpu_count() or 1)
     return compare(reference, outputs[: len(calibration)], outputs[len(calibration) :], label or str(config.digest))
+
+
+def _simulated(simulator: Simulator, inputs: NDArray[np.floating], threads: int) -> Array:
+    pieces = []
+    for start in range(0, len(inputs), SIMULATED_WINDOWS):
+        outputs = simulator.run(inputs[start : start + SIMULATED_WINDOWS], threads=threads)
+        assert isinstance(outputs, np.ndarray)
+        pieces.append(outputs)
+    return np.concatenate(pieces)
 
 
 def compare(reference: Reference, calibration: Array, test: Array, label: str) -> AccuracyResult:

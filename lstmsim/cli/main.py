@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "measure": ("measure", "Time networks on this machine's GPU or CPU."),
     "hls": ("hls", "Write an HLS project: C++ kernel, weights, test vectors, scripts."),
     "explore": ("explore", "Search every design of a network on an FPGA and show the Pareto front."),
+    "formats": ("formats", "Search the narrowest number formats that keep the accuracy."),
     "networks": ("networks", "List the networks that come with the package."),
     "run": ("run", "Run a kernel on a board, compare its bits with the simulator and time it."),
     "train": ("train", "Train a network in Keras and write its weights."),
