@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from lstmsim.render.units import bar, frequency_text, percent_text, rate_text, time_text
 
 if TYPE_CHECKING:
+    from lstmsim.accuracy import AccuracyResult
     from lstmsim.estimate import Estimate
 
 PHASE_WORDS = {
@@ -110,6 +111,28 @@ def _verdict(result: Estimate) -> str:
     if result.advice:
         lines.append(f"[green]advice:[/green] {result.advice}")
     return "\n" + "\n".join(f"  {line}" for line in lines)
+
+
+def accuracy_view(result: AccuracyResult) -> Any:
+    """Return the figures of a format beside those of the float model."""
+    from rich.table import Table
+
+    table = Table(box=None, padding=(0, 2), header_style="dim")
+    for heading in ("accuracy", "this format", "in float"):
+        table.add_column(heading, justify="left" if heading == "accuracy" else "right")
+    rows = [
+        ("detection accuracy", result.accuracy, result.float_accuracy),
+        ("labels as in float", result.agreement, 1.0),
+        ("F1", result.f1, result.float_f1),
+    ]
+    for name, found, in_float in rows:
+        if found is not None and in_float is not None:
+            table.add_row(name, f"{found:.2%}", f"{in_float:.2%}")
+    if result.rmse is not None and result.float_rmse is not None:
+        table.add_row(f"RMSE {result.unit}".strip(), f"{result.rmse:.4g}", f"{result.float_rmse:.4g}")
+    table.add_row("signal to quantisation noise", f"{result.sqnr_db:.1f} dB", "")
+    table.caption = f"{result.samples:,} samples of {result.data}"
+    return table
 
 
 def plain(renderable: Any, width: int = 100) -> str:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from pathlib import Path
 
@@ -116,7 +117,5 @@ def test_toml_files(tmp_path: Path) -> None:
     )
 )
 def test_no_table_gives_anything_but_a_config_error(table: dict[str, object]) -> None:
-    try:
+    with contextlib.suppress(ConfigError):
         config_from_dict(table)
-    except ConfigError as problem:
-        assert str(problem)
