@@ -9,7 +9,7 @@ import numpy as np
 
 from lstmsim.calibrate import RESOURCE_QUANTITIES, Array, latency_priors, row_log_sigma, row_model
 from lstmsim.calibration import Calibration, Coefficient
-from lstmsim.device import load_device
+from lstmsim.device import Device, load_device
 from lstmsim.fit import ROW_LOG_SIGMA, Predict, Prior, load_priors
 from lstmsim.importers import load_network
 from lstmsim.measurements import Measurement
@@ -74,17 +74,17 @@ def fpga_problems(rows: Sequence[Measurement], prior: Calibration | None, stage:
 
 def processor_problems(rows: Sequence[Measurement], prior: Calibration | None, stage: str) -> list[Problem]:
     """Return the problem of each processor among the rows."""
+    devices = {device.name: device for device in (load_device(row.device) for row in rows)}
     by_device: dict[str, list[Measurement]] = {}
     for row in rows:
         by_device.setdefault(load_device(row.device).name, []).append(row)
     return [
-        _one_processor(name, [row for row in own if row.latency_s is not None], prior, stage)
+        _one_processor(devices[name], [row for row in own if row.latency_s is not None], prior, stage)
         for name, own in sorted(by_device.items())
     ]
 
 
-def _one_processor(name: str, rows: Sequence[Measurement], prior: Calibration | None, stage: str) -> Problem:
-    device = load_device(name)
+def _one_processor(device: Device, rows: Sequence[Measurement], prior: Calibration | None, stage: str) -> Problem:
     suffix = f".{device.name}"
     networks = [load_network(row.network) for row in rows]
 

@@ -76,7 +76,7 @@ def package_measurements() -> Traversable:
 
 
 def read_measurements(path: str | os.PathLike[str] | Traversable) -> list[Measurement]:
-    """Return the rows of a CSV file.
+    """Return the rows of a CSV file. A device named as a relative .toml path lies beside the CSV file.
 
     Raises:
         CalibrationError: a missing file, an unknown column, a bad value (with its line number) or two equal ids.
@@ -85,9 +85,17 @@ def read_measurements(path: str | os.PathLike[str] | Traversable) -> list[Measur
     rows = read_csv_table(path)
     if rows:
         check_keys(rows[0][1], set(COLUMNS), f"measurements {name!r}", CalibrationError)
-    measurements = [_from_cells(cells, f"{name!r}, line {line}") for line, cells in rows]
+    folder = Path(path).parent if isinstance(path, str | os.PathLike) else None
+    measurements = [_from_cells(_beside(cells, folder), f"{name!r}, line {line}") for line, cells in rows]
     _refuse_equal_ids(measurements, name)
     return measurements
+
+
+def _beside(cells: dict[str, str], folder: Path | None) -> dict[str, str]:
+    device = cells.get("device", "")
+    if folder is None or not device.endswith(".toml"):
+        return cells
+    return {**cells, "device": str(folder / device)}
 
 
 def read_csv_table(path: str | os.PathLike[str] | Traversable) -> list[tuple[int, dict[str, str]]]:

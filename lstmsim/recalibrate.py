@@ -47,6 +47,7 @@ UNMOVED = 0.9
 OUTLIER_DEVIATIONS = 3.5
 FEWEST_FOR_COVERAGE = 5
 FOLDS_LIMIT = 30
+EMULATED_MODES = ("emulate", "hw_emu", "sw_emu", "noop")
 
 Progress = Callable[[str], None]
 
@@ -90,10 +91,11 @@ def recalibrate(
     """Return a calibration made from rows of one stage and a prior; None takes the wide physical priors.
 
     Raises:
-        CalibrationError: no row, several stages, processors and FPGAs in one fit, rows that measure nothing, or a
-            prior of the other kind.
+        CalibrationError: no row, several stages, processors and FPGAs in one fit, rows that measure nothing or were
+            emulated, or a prior of the other kind.
         MissingExtra: scipy is not installed.
     """
+    _refuse_emulated(rows)
     stage = single_stage(rows)
     kinds = {"fpga" if isinstance(load_device(row.device), FpgaDevice) else "processor" for row in rows}
     if len(kinds) > 1:
@@ -108,6 +110,12 @@ def recalibrate(
     return _assembled(name, kind, stage, rows, prior, problems, studies)
 
 
+def _refuse_emulated(rows: Sequence[Measurement]) -> None:
+    for row in rows:
+        if row.extra.get("mode") in EMULATED_MODES:
+            raise CalibrationError(f"row {row.id!r} was emulated (mode {row.extra['mode']}): it measures no hardware")
+
+
 def _study(problem: Problem, progress: Progress) -> Study:
     measured = np.array([entry[2] for entry in problem.entries])
     ids = tuple(entry[0] for entry in problem.entries)
@@ -116,7 +124,9 @@ def _study(problem: Problem, progress: Progress) -> Study:
     progress(f"fitting {len(ids)} figures ({what})")
     fit = fit_logarithms(problem.priors, problem.predict, measured, problem.sigma, problem.covariance)
     progress(f"leaving each of {len(set(groups))} groups out once")
-    left_out = leave_one_out(problem.priors, problem.predict, measured, problem.sigma, groups, problem.covariance)
+    left_out = leave_one_out(
+        problem.priors, problem.predict, measured, problem.sigma, groups, problem.covariance, fit.values
+    )
     behind = rows_that_matter(fit, problem.predict, ids)
     return Study(fit, ids, tuple(entry[1] for entry in problem.entries), left_out, behind)
 

@@ -35,7 +35,7 @@ def _numbers(text: str, what: str) -> list[int]:
 @click.option("--threads", default=1, show_default=True, help="CPU threads; 0 leaves them to the backend.")
 @click.option("--grid", metavar="UNITS:LAYERS:STEPS",
               help="Networks of equal layers as well, such as 16,128:1,2:10,50.")  # fmt: skip
-@click.option("--name", help="Name of the device in the rows; made of the machine's own name where not given.")
+@click.option("--name", help="Name of the device; made of the machine's own name where not given.")
 @click.option("-o", "--output", metavar="ROWS.csv", help="Write the rows as measurements.")
 @force_option
 @output_options
@@ -46,13 +46,11 @@ def command(**options: Any) -> None:
     """
     from pathlib import Path
 
-    from lstmsim.files import refuse_existing
+    from lstmsim.files import refuse_existing, write_text
     from lstmsim.hardware import machine, timing
     from lstmsim.measurements import write_measurements
 
     output = options["output"]
-    if output:
-        refuse_existing(Path(output), force=options["force"])
     plan = timing.Plan(
         backend=options["backend"],
         target=options["target"],
@@ -61,21 +59,40 @@ def command(**options: Any) -> None:
         limit_s=options["limit_s"],
     )
     title = machine.machine_name(plan.target)
+    key = options["name"] or machine.device_key(title)
+    device_file = None if not output or _is_known(key) else Path(output).with_suffix(".device.toml")
+    for target in filter(None, (output, device_file)):
+        refuse_existing(Path(target), force=options["force"])
     timings = _measure(options, plan)
     rows = timing.rows(
         timings,
         plan,
-        device=options["name"] or machine.device_key(title),
+        device=key if device_file is None else device_file.name,
+        prefix=key,
         source=f"lstmsim measure on {title}, {time.strftime('%Y-%m-%d')}",
     )
     if output:
         write_measurements(output, rows, force=options["force"])
+    if device_file is not None:
+        write_text(device_file, machine.device_toml(key, title, plan.target), force=options["force"])
     if options["as_json"]:
-        print_json([_as_dict(one, row.id, row.device, title) for one, row in zip(timings, rows, strict=True)])
+        print_json([_as_dict(one, row.id, key, title) for one, row in zip(timings, rows, strict=True)])
         return
     _print_table(timings, plan, title, quiet=options["quiet"])
     if output and not options["quiet"]:
-        click.echo(f"{len(rows)} rows written to {output}: `lstmsim calibrate` reads them")
+        beside = f", the device to {device_file}" if device_file else ""
+        click.echo(f"{len(rows)} rows written to {output}{beside}: `lstmsim calibrate` reads them")
+
+
+def _is_known(name: str) -> bool:
+    from lstmsim.device import load_device
+    from lstmsim.errors import LstmsimError
+
+    try:
+        load_device(name)
+    except LstmsimError:
+        return False
+    return True
 
 
 def _measure(options: dict[str, Any], plan: Plan) -> list[Timing]:

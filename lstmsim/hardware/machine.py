@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import re
@@ -49,6 +50,37 @@ def device_key(title: str) -> str:
     words = re.findall(r"[a-z0-9]+", re.sub(r"\((r|tm|c)\)", " ", title.lower()))
     fillers = {"cpu", "processor", "nvidia", "with"}
     return "-".join(word for word in words if word not in fillers) or "device"
+
+
+def device_toml(key: str, title: str, target: str) -> str:
+    """Return a device file for this machine. What it does not tell about itself is 0, and a note says so."""
+    cuda = target == "cuda"
+    memory_bytes = 2.0**20 * (_float(_nvidia_smi("memory.total")) or 0.0) if cuda else _memory_bytes()
+    values: dict[str, object] = {
+        "kind": "gpu" if cuda else "cpu",
+        "name": key,
+        "title": title,
+        "edge": "near",
+        "cores": cpu_cores(),
+        "memory_bytes": memory_bytes,
+        "memory_bandwidth_bytes_per_s": 0.0,
+        "peak_flops": 0.0,
+        "launch_s": 0.0,
+        "idle_power_w": 0.0,
+        "max_power_w": (_float(_nvidia_smi("power.limit")) or 0.0) if cuda else 0.0,
+        "notes": [f"Written by lstmsim measure; 0 stands for what it does not know{GPU_NOTE if cuda else ''}."],
+    }
+    return "".join(f"{name} = {json.dumps(value, ensure_ascii=False)}\n" for name, value in values.items())
+
+
+GPU_NOTE = "; cores are those of the host"
+
+
+def _memory_bytes() -> float:
+    try:
+        return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    except (AttributeError, OSError, ValueError):
+        return 0.0
 
 
 def gpu_power_w() -> float | None:

@@ -127,9 +127,12 @@ def steps_of_work(networks: int, batches: int, plan: Plan) -> int:
     return networks * batches * (1 + plan.rounds)
 
 
-def rows(timings: Iterable[Timing], plan: Plan, *, device: str, source: str) -> list[Measurement]:
-    """Return timings as measurements of the device named; ids are made of device, backend, network and batch."""
-    return [_row(timing, plan, device, source) for timing in timings]
+def rows(timings: Iterable[Timing], plan: Plan, *, device: str, source: str, prefix: str = "") -> list[Measurement]:
+    """Return timings as measurements of a device (its name or file).
+
+    Ids are made of `prefix` (the device where not given), backend, network and batch.
+    """
+    return [_row(timing, plan, device, source, prefix or device) for timing in timings]
 
 
 def grid(units: Sequence[int], layers: Sequence[int], timesteps: Sequence[int], *, features: int = 32) -> list[Network]:
@@ -231,7 +234,7 @@ def _alone(case: _Case, plan: Plan) -> NDArray[np.bool_]:
     return result
 
 
-def _row(timing: Timing, plan: Plan, device: str, source: str) -> Measurement:
+def _row(timing: Timing, plan: Plan, device: str, source: str, prefix: str) -> Measurement:
     threads = "" if plan.target == "cuda" else f"; {plan.threads or 'default'} thread(s)"
     others = f", {timing.disturbed} disturbed" if timing.disturbed else ""
     seen = "" if timing.device_s is None else f"; {timing.device_s:.9g} s by CUDA events"
@@ -245,7 +248,7 @@ def _row(timing: Timing, plan: Plan, device: str, source: str) -> Measurement:
         "mode": plan.target,
     }
     return Measurement(
-        id=f"{device}-{plan.backend}-{timing.network.name}-b{timing.batch}".replace(",", "-").replace("=", ""),
+        id=f"{prefix}-{plan.backend}-{timing.network.name}-b{timing.batch}".replace(",", "-").replace("=", ""),
         device=device,
         network=timing.network.name,
         stage="board",

@@ -7,6 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from lstmsim.cli.measure import command
+from lstmsim.device import load_device
 from lstmsim.errors import ConfigError, HardwareError
 from lstmsim.hardware import machine, timing
 from lstmsim.hardware.backends import Runner
@@ -107,11 +108,21 @@ def test_rows_of_the_command_read_back(tmp_path):
     assert done.exit_code == 0
     seen = json.loads(done.output)
     rows = read_measurements(target)
-    assert [(row.network, row.batch, row.device, row.stage) for row in rows] == [
+    assert [(row.network, row.batch, load_device(row.device).name, row.stage) for row in rows] == [
         (name, batch, "here", "board") for name in ("autoenc-1", SMALL.name) for batch in (1, 2)
     ]
     assert [row.latency_s for row in rows] == pytest.approx([one["latency_s"] for one in seen], rel=1e-6)
     assert all(row.extra["mode"] == "cpu" and "onnxruntime" in row.extra["tool"] for row in rows)
+
+
+def test_a_device_of_the_package_needs_no_file(tmp_path):
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnx")
+    target = tmp_path / "rows.csv"
+    words = [SMALL.name, "--repeat", "2", "--name", "xeon-4210", "-o", str(target), "-q"]
+    assert CliRunner().invoke(command, words, catch_exceptions=False).exit_code == 0
+    assert [entry.name for entry in tmp_path.iterdir()] == ["rows.csv"]
+    assert read_measurements(target)[0].device == "xeon-4210"
 
 
 def test_the_command_never_writes_over_a_file(tmp_path):
