@@ -6,7 +6,7 @@ weighs 0.3 ms and 400 ms alike. A prior says what is known without the rows: it 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,6 +60,7 @@ def fit_logarithms(
     measured: Array,
     row_log_sigma: Array,
     prior_covariance: Array | None = None,
+    start: Mapping[str, float] | None = None,
 ) -> Fit:
     """Fit coefficients to rows.
 
@@ -69,6 +70,7 @@ def fit_logarithms(
         measured: [rows], above zero; no rows give the priors back.
         row_log_sigma: [rows], spread of each row's logarithm.
         prior_covariance: [priors, priors], of the priors' logarithms; by default they are independent.
+        start: where to begin the search; by default at the priors.
     """
     least_squares = _least_squares()
     names = [prior.name for prior in priors]
@@ -76,6 +78,7 @@ def fit_logarithms(
     whitening = _whitening(priors, prior_covariance)
     low, high = np.log([prior.low for prior in priors]), np.log([prior.high for prior in priors])
     target = np.log(measured)
+    begin = center if start is None else np.log([start[name] for name in names])
 
     def log_errors(logs: Array) -> Array:
         values = dict(zip(names, np.exp(logs).tolist(), strict=True))
@@ -84,7 +87,7 @@ def fit_logarithms(
     def residuals(logs: Array) -> Array:
         return np.concatenate([log_errors(logs) / row_log_sigma, whitening @ (logs - center)])
 
-    found = least_squares(residuals, np.clip(center, low, high), bounds=(low, high), loss="soft_l1")
+    found = least_squares(residuals, np.clip(begin, low, high), bounds=(low, high), loss="soft_l1")
     jacobian = _jacobian(residuals, found.x)
     covariance: Array = np.linalg.pinv(jacobian.T @ jacobian).astype(np.float64)
     values = dict(zip(names, np.exp(found.x).tolist(), strict=True))
@@ -106,6 +109,7 @@ def leave_one_out(
     row_log_sigma: Array,
     groups: Sequence[str],
     prior_covariance: Array | None = None,
+    start: Mapping[str, float] | None = None,
 ) -> Array:
     """Return the logarithm of predicted over measured of every row, predicted without the rows of its group."""
     everything = np.arange(len(measured))
@@ -113,7 +117,7 @@ def leave_one_out(
     errors = np.empty(len(measured))
     for group in dict.fromkeys(groups):
         kept = everything[labels != group]
-        fit = fit_logarithms(priors, _only(predict, kept), measured[kept], row_log_sigma[kept], prior_covariance)
+        fit = fit_logarithms(priors, _only(predict, kept), measured[kept], row_log_sigma[kept], prior_covariance, start)
         for row in everything[labels == group].tolist():
             errors[row] = np.log(predict(fit.values, row)) - np.log(measured[row])
     return errors

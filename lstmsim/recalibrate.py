@@ -213,8 +213,9 @@ def _spreads(
         before = known.get(quantity, MODEL_LOG_SIGMA)
         weight = len(outside) / (len(outside) + PRIOR_ROWS)
         variance = weight * spread_90(outside) ** 2 + (1 - weight) * before**2
-        explained = latency_variance if quantity == "latency_s" else 0.0
-        known[quantity] = math.sqrt(max(variance - explained, ROW_LOG_SIGMA**2))
+        if quantity == "latency_s":
+            variance = max(variance - latency_variance, ROW_LOG_SIGMA**2)
+        known[quantity] = math.sqrt(variance)
     return known
 
 
