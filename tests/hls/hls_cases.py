@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 
 from lstmsim.config import KernelConfig
@@ -228,10 +226,10 @@ PRESETS: dict[str, KernelConfig] = {
     "autoenc-1": KernelConfig(memory_bits=512),
     "autoenc-2": FORMAT_SETS["fraction-16"][0],
     "autoenc-3": KernelConfig(memory_bits=256, engines=2, activation="interpolated"),
-    "autoenc-4": FORMAT_SETS["float"][0],
+    "autoenc-4": FORMAT_SETS["float-interface"][0],
     "autoenc-5": KernelConfig(memory_bits=512, elementwise_unroll=8, resident_weights=True),
     "lstm-dense": FORMAT_SETS["fraction-12"][0],
-    "lstm-cell": FORMAT_SETS["float-interface"][0],
+    "lstm-cell": FORMAT_SETS["float"][0],
 }
 
 
@@ -282,11 +280,6 @@ def random_kernel(
     quantised = QuantisedModel(network, config, tuple(raw_layers), activation_tables(config))
     inputs = random_values(config.io_format, (batch, network.timesteps, network.features), rng, full=full)
     return Model(network, tuple(float_layers)), quantised, inputs
-
-
-def with_knobs(config: KernelConfig, **knobs: object) -> KernelConfig:
-    """Return a configuration with some knobs changed."""
-    return dataclasses.replace(config, **knobs)
 
 
 def _floats(number: NumberFormat, raw: Raw) -> np.ndarray:
