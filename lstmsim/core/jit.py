@@ -18,12 +18,17 @@ Function = Callable[..., Any]
 
 
 @cache
-def sources_digest() -> str:
-    """Return sixteen hexadecimal digits that name the sources of this package."""
+def sources_digest(modules: tuple[str, ...] = ()) -> str:
+    """Return sixteen hexadecimal digits that name the sources of some modules of this package.
+
+    Without names: of all modules that speak of numba.
+    """
     digest = hashlib.sha256()
     for source in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(source.name.encode())
-        digest.update(source.read_bytes())
+        text = source.read_bytes()
+        if source.stem in modules or (not modules and (b"jit" in text or b"numba" in text)):
+            digest.update(source.name.encode())
+            digest.update(text)
     return digest.hexdigest()[:16]
 
 
@@ -37,25 +42,28 @@ def _base_folder() -> Path:
 
 
 @cache
-def cache_folder() -> Path | None:
-    """Return the folder that compiled kernels are kept in, or None where none can be written.
+def cache_folder(modules: tuple[str, ...] = ()) -> Path | None:
+    """Return the folder that kernels compiled from some modules are kept in, or None where none can be written.
 
     NUMBA_CACHE_DIR is honoured, then LSTMSIM_CACHE_DIR, then the user's cache folder.
     """
     try:
-        folder = _base_folder() / f"kernels-{sources_digest()}"
+        folder = _base_folder() / f"kernels-{sources_digest(modules)}"
         folder.mkdir(parents=True, exist_ok=True)
     except (OSError, RuntimeError):
         return None
     return folder if os.access(folder, os.W_OK | os.X_OK) else None
 
 
-def njit_cached(**options: Any) -> Callable[[Function], Function]:
-    """Return a decorator like numba.njit, whose result is kept in `cache_folder`."""
+def njit_cached(modules: tuple[str, ...] = (), **options: Any) -> Callable[[Function], Function]:
+    """Return a decorator like numba.njit, whose result is kept in `cache_folder`.
+
+    `modules` name the modules of this package that the function calls, where they do not mention numba themselves.
+    """
     from numba import config, njit
 
     def decorate(function: Function) -> Function:
-        folder = cache_folder()
+        folder = cache_folder(modules)
         before = config.CACHE_DIR
         if folder is not None:
             config.CACHE_DIR = str(folder)
