@@ -13,7 +13,7 @@ import io
 import math
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -127,9 +127,15 @@ def read_csv_table(path: str | os.PathLike[str] | Traversable) -> list[tuple[int
 
 
 def write_measurements(path: str | os.PathLike[str], rows: Sequence[Measurement], *, force: bool = False) -> None:
-    """Write rows as CSV, only the columns that are used, atomically."""
+    """Write rows as CSV, only the columns that are used, atomically. A device file beside it is named as such."""
     _refuse_equal_ids(rows, str(path))
-    write_text(path, measurements_csv(rows), force=force)
+    folder = Path(path).parent
+    named = [replace(row, device=Path(row.device).name) if _lies_in(folder, row.device) else row for row in rows]
+    write_text(path, measurements_csv(named), force=force)
+
+
+def _lies_in(folder: Path, device: str) -> bool:
+    return device.endswith(".toml") and Path(device).parent.absolute() == folder.absolute()
 
 
 def measurements_csv(rows: Iterable[Measurement]) -> str:

@@ -135,6 +135,11 @@ def rows(timings: Iterable[Timing], plan: Plan, *, device: str, source: str, pre
     return [_row(timing, plan, device, source, prefix or device) for timing in timings]
 
 
+def row_id(prefix: str, backend: str, network: Network, batch: int) -> str:
+    """Return the id of a case's row."""
+    return f"{prefix}-{backend}-{network.name}-b{batch}".replace(",", "-").replace("=", "")
+
+
 def grid(units: Sequence[int], layers: Sequence[int], timesteps: Sequence[int], *, features: int = 32) -> list[Network]:
     """Return the networks of equal layers at every point of a grid."""
     return [
@@ -248,7 +253,7 @@ def _row(timing: Timing, plan: Plan, device: str, source: str, prefix: str) -> M
         "mode": plan.target,
     }
     return Measurement(
-        id=f"{prefix}-{plan.backend}-{timing.network.name}-b{timing.batch}".replace(",", "-").replace("=", ""),
+        id=row_id(prefix, plan.backend, timing.network, timing.batch),
         device=device,
         network=timing.network.name,
         stage="board",
