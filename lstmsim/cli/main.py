@@ -25,7 +25,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "formats": ("formats", "Search the narrowest number formats that keep the accuracy."),
     "networks": ("networks", "List the networks that come with the package."),
     "run": ("run", "Run a kernel on a board, compare its bits with the simulator and time it."),
+    "timeline": ("timeline", "Step through one call, event by event; write a trace and a Gantt chart."),
     "train": ("train", "Train a network in Keras and write its weights."),
+    "place": ("place", "Rank devices for networks: the best design on every FPGA, every GPU and CPU."),
+    "what-if": ("what_if", "Change one knob at a time: what helps most."),
     "report": ("report", "Read HLS, Vivado and XRT reports, and ask what-if of a kernel's loops."),
     "validate": ("validate", "Compare every figure of the paper with the model's prediction."),
 }

@@ -109,13 +109,13 @@ def pack_problem(
         raise ConfigError(
             "accuracy is unknown: measure it first, with --accuracy DATA or a file that a sweep has written"
         )
-    values = _values(calibration)
+    values = calibration_values(calibration)
     packed = kernel_model(network, device, KernelConfig(), batch)
     board = packed.board(values)
     return Problem(
         layers=np.array(packed.layers, np.int64),
         load=Workload(packed.outputs, packed.features, batch, queue),
-        extent=_extent(packed.layers, device),
+        extent=extent_of(packed.layers, device),
         model=Model(
             board=type(board)(
                 float(board.launch_s),
@@ -134,7 +134,12 @@ def pack_problem(
     )
 
 
-def _values(given: Calibration | str | None) -> dict[str, float]:
+def calibration_values(given: Calibration | str | None) -> dict[str, float]:
+    """Return the coefficients of the kernel model by name; the shipped calibration where None.
+
+    Raises:
+        CalibrationError: a calibration that is not for FPGAs.
+    """
     calibration = given if isinstance(given, Calibration) else load_calibration(given or FPGA_CALIBRATION)
     if calibration.kind != "fpga":
         raise CalibrationError(f"calibration {calibration.name!r} is for {calibration.kind} devices, not for FPGAs")
@@ -145,7 +150,8 @@ def _floats(numbers: Any) -> Any:
     return type(numbers)(*map(float, numbers))
 
 
-def _extent(layers: Sequence[Sequence[int]], device: FpgaDevice) -> Extent:
+def extent_of(layers: Sequence[Sequence[int]], device: FpgaDevice) -> Extent:
+    """Return what a network's packed layers and a board allow."""
     recurrent = [layer for layer in layers if layer[KIND] != DENSE]
     return Extent(
         columns=cell_columns(layers),

@@ -195,10 +195,10 @@ def default_space(network: Network, device: FpgaDevice) -> DesignSpace:
             "activation_range": (8,),
             "memory_ports": (1, 2),
             "weight_memory": memories,
-            "weight_banks": ("multiplier",),
+            "weight_banks": WEIGHT_BANKS,
             "burst_beats": (16,),
             "outstanding_reads": (16,),
-            "clock_hz": _distinct(device.clock_hz / 2, device.clock_hz * 3 / 4, device.clock_hz),
+            "clock_hz": _distinct(device.clock_hz / 2, device.clock_hz),
         },
     )
 

@@ -5,34 +5,23 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from lstmsim.render.units import percent_text, rate_text, time_text
+
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from lstmsim.config import KernelConfig
     from lstmsim.explore.result import Design, Exploration
-
-
-def seconds_text(value: float) -> str:
-    """Return seconds with a fitting unit."""
-    for factor, unit in ((1.0, "s"), (1e3, "ms"), (1e6, "us")):
-        if value * factor >= 1.0 or unit == "us":
-            return f"{value * factor:.3g} {unit}"
-    raise AssertionError(value)
-
-
-def rate_text(value: float) -> str:
-    """Return a rate with a fitting prefix."""
-    for factor, unit in ((1e-6, "M/s"), (1e-3, "k/s"), (1.0, "/s")):
-        if value * factor >= 1.0 or unit == "/s":
-            return f"{value * factor:.3g} {unit}"
-    raise AssertionError(value)
+    from lstmsim.explore.sensitivity import Change
+    from lstmsim.placement import PaperFactor, Placement
 
 
 def joule_text(value: float) -> str:
     """Return joule with a fitting unit."""
-    for factor, unit in ((1.0, "J"), (1e3, "mJ"), (1e6, "uJ")):
-        if value * factor >= 1.0 or unit == "uJ":
+    for factor, unit in ((1.0, "J"), (1e3, "mJ")):
+        if value * factor >= 1.0:
             return f"{value * factor:.3g} {unit}"
-    raise AssertionError(value)
+    return f"{value * 1e6:.3g} µJ"
 
 
 def front_table(found: Exploration, designs: list[Design], *, quiet: bool) -> Table:
@@ -51,7 +40,7 @@ def front_table(found: Exploration, designs: list[Design], *, quiet: bool) -> Ta
     for design in designs:
         f = design.figures
         cells = [
-            seconds_text(f["latency_s"]),
+            time_text(f["latency_s"]),
             rate_text(f["throughput_per_s"]),
             f"{f['dsp']:,.0f}",
             f"{f['lut'] / 1e3:,.0f}k",
@@ -59,7 +48,7 @@ def front_table(found: Exploration, designs: list[Design], *, quiet: bool) -> Ta
             joule_text(f["energy_j"]),
         ]
         if known:
-            cells.append(f"{f['accuracy']:.2%}")
+            cells.append(percent_text(f["accuracy"]))
         table.add_row(*cells, knobs_text(design, shown_knobs))
     return table
 
@@ -85,3 +74,77 @@ def _value_text(name: str, value: Any) -> str:
     if name == "clock_hz":
         return f"{value / 1e6:g}MHz"
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def placement_table(found: Placement, edge: str, *, quiet: bool) -> Table:
+    """Return the devices of one edge, ranked."""
+    from rich.table import Table
+
+    table = Table(title=None if quiet else f"{found.network}, {edge} edge, by {found.objective}", title_justify="left")
+    for heading in ("device", "kind", "latency", "throughput", "energy", f"x {found.baselines[edge]}"):
+        table.add_column(heading, justify="left" if heading in {"device", "kind"} else "right", no_wrap=True)
+    table.add_column("design", overflow="fold")
+    for row in found.of_edge(edge):
+        if row.reason:
+            table.add_row(row.device, row.kind, "-", "-", "-", "-", row.reason, style="dim")
+            continue
+        table.add_row(
+            row.device,
+            row.kind,
+            time_text(row.latency_s),
+            rate_text(row.throughput_per_s),
+            joule_text(row.energy_j),
+            f"{row.factor:.3g}",
+            design_text(row.config) if row.config else "",
+        )
+    return table
+
+
+def design_text(config: KernelConfig) -> str:
+    """Return the knobs of a design that differ from the defaults."""
+    from lstmsim.config import KernelConfig as Knobs
+
+    defaults = Knobs().to_dict()
+    differing = {name: value for name, value in config.to_dict().items() if value != defaults[name]}
+    differing.pop("clock_hz", None)
+    return " ".join(f"{name}={_value_text(name, value)}" for name, value in differing.items()) or "defaults"
+
+
+def factors_table(rows: list[PaperFactor], *, quiet: bool) -> Table:
+    """Return the acceleration factors that the paper prints beside ours."""
+    from rich.table import Table
+
+    table = Table(title=None if quiet else "Acceleration factors of section 5.3", title_justify="left")
+    for heading in ("network", "edge", "what", "paper", "same design", "best found"):
+        table.add_column(heading, justify="left" if heading in {"network", "edge", "what"} else "right")
+    for row in rows:
+        same = "-" if row.same_design is None else f"{row.same_design:.1f} x"
+        best = "-" if row.best_found is None else f"{row.best_found:.1f} x"
+        table.add_row(row.network, row.edge, row.what, f"{row.paper:g} x", same, best)
+    return table
+
+
+def sensitivity_table(rows: list[Change], *, quiet: bool) -> Table:
+    """Return single changes of a configuration, the most helpful first."""
+    from rich.table import Table
+
+    table = Table(title=None if quiet else "One change at a time", title_justify="left")
+    for heading in ("change", "latency", "throughput", "DSP", "LUT", "BRAM18", "fits"):
+        table.add_column(heading, justify="left" if heading in {"change", "fits"} else "right")
+    for row in rows:
+        table.add_row(
+            f"{row.knob}={_value_text(row.knob, row.value)}",
+            signed_percent(row.latency),
+            signed_percent(row.throughput),
+            *(signed_percent(row.resources[name]) for name in ("dsp", "lut", "bram18")),
+            "yes" if row.fits else f"no, {row.breaks_first}",
+            style="" if row.fits else "dim",
+        )
+    return table
+
+
+def signed_percent(share: float) -> str:
+    """Return a relative change with its sign."""
+    if not math.isfinite(share):
+        return "new"
+    return "=" if abs(share) < 5e-4 else f"{share:+.1%}"
