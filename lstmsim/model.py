@@ -17,6 +17,7 @@ from lstmsim.network import DenseLayer, LstmLayer, Network, RepeatLayer, Reshape
 
 Array = NDArray[np.float64]
 MODEL_LIMIT_BYTES = 1 << 30
+NPZ_HEADERS_BYTES = 1 << 20
 GATES = ("input", "forget", "candidate", "output")
 
 
@@ -136,10 +137,20 @@ def load_weights(network: Network, path: str | os.PathLike[str] | Traversable) -
         ModelFormatError: no such file, a damaged or foreign archive, or weights of another network.
     """
     data = read_bounded(path, limit_bytes=MODEL_LIMIT_BYTES, error=ModelFormatError)
+    expected = sum(stage.params for stage in network.stages)
     try:
+        with zipfile.ZipFile(io.BytesIO(data)) as members:
+            unpacked = sum(member.file_size for member in members.infolist())
+        if unpacked > 8 * expected + NPZ_HEADERS_BYTES:
+            raise ModelFormatError(
+                f"{str(path)!r} unpacks to {unpacked:,} bytes: "
+                f"the {expected:,} weights of network {network.name!r} need {8 * expected:,}"
+            )
         with np.load(io.BytesIO(data), allow_pickle=False) as archive:
             arrays = {name: np.asarray(archive[name], dtype=np.float64) for name in archive.files}
-    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, NotImplementedError) as problem:
+    except ModelFormatError:
+        raise
+    except Exception as problem:  # numpy, zipfile and zlib raise many types on damaged archives
         raise ModelFormatError(f"{str(path)!r} is not a weight archive (.npz of numbers): {problem}") from None
     return _model_from_arrays(network, arrays, str(path))
 

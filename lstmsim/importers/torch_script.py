@@ -40,7 +40,9 @@ def read_torchscript(path: Path, timesteps: int | None) -> Blueprint:
     data = read_bounded(path, limit_bytes=FILE_LIMIT_BYTES, error=ModelFormatError)
     with reading(path, "a TorchScript archive"):
         check_archive(data, path)
-        module = torch.jit.load(io.BytesIO(data), map_location="cpu").eval()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            module = torch.jit.load(io.BytesIO(data), map_location="cpu").eval()
         _check_operators(module.inlined_graph)
         length = needed_timesteps(None, timesteps, f"{str(path)!r}, a TorchScript archive,")
         return _read(torch, module, path.stem, length)

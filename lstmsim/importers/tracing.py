@@ -231,6 +231,13 @@ def _match(frame: Frame, pattern: Positions, where: str) -> tuple[Frame, bool]:
     if _keeps_last_step(frame, pattern):
         _shrink(frame)
         return _match(frame, np.arange(frame.features, dtype=np.int64).reshape(shape), where)
+    for size in {frame.features, frame.values}:
+        times = pattern.size // size
+        part = pattern.reshape(-1)[:size]
+        if times > 1 and np.array_equal(pattern.reshape(-1), np.tile(part, times)):
+            single, _ = _match(frame, part[None], where)
+            repeated = Frame(RepeatLayer(count=times), times, size, single, where=where)
+            return Frame(ReshapeLayer(timesteps=shape[0], features=shape[1]), *shape, repeated, where=where), False
     raise ModelFormatError(f"{where}: {_complaint(frame, pattern)}")
 
 

@@ -18,9 +18,9 @@ def keras_model(keras: Any, seed: int) -> Any:
     """A random stack; turned-round sequences come in pairs, since our layers return time in order."""
     pick = np.random.default_rng(seed)
     layers = keras.layers
-    timesteps, features = int(pick.integers(2, 6)), int(pick.integers(1, 5))
+    timesteps, features = int(pick.integers(2, 4)), int(pick.integers(1, 5))
     stack: list[Any] = []
-    for _ in range(int(pick.integers(0, 3))):
+    for _ in range(int(pick.integers(0, 2))):
         stack += _keras_sequence(layers, pick)
     shape = str(pick.choice(["last", "autoencoder", "sequence", "flatten", "reverse_last", "reshape"]))
     units = int(pick.integers(1, 5))
