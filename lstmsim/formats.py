@@ -22,6 +22,7 @@ LARGEST_FRACTION = 12
 SMALLEST_TABLE = 16
 RANGE_WINDOWS = 512
 SEARCH_CALIBRATION = 500
+LEAST_SQNR_DB = 6.0  # a detector whose model is broken can still agree by luck
 NOT_TRIED = (
     "fewer integer bits than the observed ranges need; formats of their own for each layer; other rounding or "
     "overflow modes; computed activations (plan, piecewise, interpolated); taking back a bit once another group is "
@@ -99,8 +100,8 @@ def search_formats(
     Quality is the agreement with the float decisions of a detector, or float RMSE over RMSE of a forecast. Integer bits
     come from the ranges of the float model on calibration windows (all formats round and saturate, the accumulator is
     wide enough for every partial sum). Then one number of fractional bits for all groups falls as long as the
-    quality holds, then group by group in the order of `GROUPS` one bit at a time. Half of the windows are
-    searched on; the other half gives `found`.
+    quality holds, then group by group in the order of `GROUPS` one bit at a time. Outputs must also stay at least
+    `LEAST_SQNR_DB` above their quantisation noise. Half of the windows are searched on; the other half gives `found`.
 
     Raises:
         ConfigError: a target outside 0.5..1.
@@ -197,7 +198,7 @@ class _Search:
 
     def _try(self, what: str, bits: Bits) -> AccuracyResult | None:
         result = measure(self.reference, self.config(bits), what)
-        kept = result.quality >= self.bar
+        kept = result.quality >= self.bar and result.sqnr_db >= LEAST_SQNR_DB
         self.steps.append(Step(what, bits, result.quality, kept))
         if self.tried is not None:
             self.tried(what, result.quality, kept)

@@ -15,15 +15,15 @@ done <<'JOBS' | nice -n 19 xargs -P "$processes" -I{} sh -c 'lstmsim {}'
 autoenc-1 nslkdd nslkdd 0 60 0.003 0
 autoenc-5 nslkdd nslkdd 0 20 0.002 0
 autoenc-5 nslkdd nslkdd 1 20 0.002 0
-autoenc-5 nslkdd nslkdd 2 20 0.002 0
-autoenc-5 synthetic synthetic 0 6 0.002 6000
 autoenc-1 synthetic synthetic 0 20 0.003 0
+autoenc-5 synthetic synthetic 0 6 0.002 6000
 lstm-dense bokeh:sst sst 0 6 0.002 4000
-autoenc-2 nslkdd nslkdd 0 60 0.003 0
+lstm-cell bokeh:stocks stocks 0 3 0.001 2500
 lstm-dense synthetic synthetic 0 4 0.002 4000
-lstm-cell synthetic synthetic 0 3 0.001 2000
-lstm-cell bokeh:stocks stocks 0 3 0.001 3000
-autoenc-2 synthetic synthetic 0 20 0.003 0
-autoenc-3 synthetic synthetic 0 15 0.003 4000
-autoenc-4 synthetic synthetic 0 15 0.002 4000
+lstm-cell synthetic synthetic 0 2 0.001 2000
+autoenc-2 synthetic synthetic 0 15 0.003 4000
+autoenc-3 synthetic synthetic 0 15 0.003 3000
+autoenc-4 synthetic synthetic 0 12 0.002 3000
+autoenc-2 nslkdd nslkdd 0 60 0.003 0
+autoenc-5 nslkdd nslkdd 2 20 0.002 0
 JOBS

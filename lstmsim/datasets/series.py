@@ -184,7 +184,7 @@ def load_table(path: Path, network: Network, task: Task) -> DetectionData | Fore
         cut, marks = scaled[:, :, None].astype(np.float32), labels
     else:
         cut = windows(scaled, network.timesteps)
-        marks = windows(labels[:, None].astype(np.float32), network.timesteps).any(axis=(1, 2))
+        marks = np.asarray(windows(labels[:, None].astype(np.float32), network.timesteps).max(axis=(1, 2)) > 0)
     return _own_detection(path, cut, marks)
 
 
