@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,14 @@ from lstmsim.importers.keras_config import Leaf, Place, array_count, class_and_c
 
 FILE_LIMIT_BYTES = 1 << 30
 CONFIG_MEMBER = "config.json"
+PROBE_LIMIT_S = 30.0
+PROBE = """
+import sys, h5py
+with h5py.File(sys.argv[1], "r") as file:
+    file.attrs.get("model_config")
+    for group in file["model_weights"].values():
+        group.attrs.get("weight_names")
+"""
 WEIGHTS_MEMBER = "model.weights.h5"
 
 
@@ -36,6 +46,7 @@ def read_hdf5(path: Path, timesteps: int | None) -> Blueprint:
         ModelFormatError: damaged, weights only, or a layer that is not supported.
         MissingExtra: h5py is not installed.
     """
+    _probe(path)
     with reading(path, "a Keras HDF5 file"), _open(path) as file:
         text = file.attrs.get("model_config")
         if text is None:
@@ -126,6 +137,22 @@ def _member(path: Path, name: str, limit_bytes: int) -> bytes:
     if len(data) > limit_bytes:
         raise ModelFormatError(f"{str(path)!r}: {name} is larger than {limit_bytes:,} bytes, the limit")
     return data
+
+
+def _probe(path: Path) -> None:
+    """Read all attributes in a process of its own: on some damaged files the HDF5 library never returns.
+
+    Raises:
+        ModelFormatError: it did not return in time. Other damage is left to the reader.
+    """
+    try:
+        subprocess.run(
+            [sys.executable, "-c", PROBE, str(path)], timeout=PROBE_LIMIT_S, capture_output=True, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise ModelFormatError(
+            f"{str(path)!r} cannot be read as HDF5 within {PROBE_LIMIT_S} s: it is damaged; save the model again"
+        ) from None
 
 
 def _open(source: Any) -> Any:
