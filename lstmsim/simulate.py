@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,8 +13,10 @@ from lstmsim import engine
 from lstmsim.config import KernelConfig
 from lstmsim.engine import LayerRecord, PassState, State
 from lstmsim.errors import ModelFormatError
-from lstmsim.model import Array, Model
-from lstmsim.network import DenseLayer, Network
+from lstmsim.fixedpoint import FixedFormat, FloatFormat, Overflow
+from lstmsim.model import Array, Model, check_inputs
+from lstmsim.network import DenseLayer, Network, Shape
+from lstmsim.plan import Path, SimulationPlan, make_plan
 from lstmsim.quantise import (
     QuantisedModel,
     Raw,
@@ -22,6 +26,13 @@ from lstmsim.quantise import (
     quantise_model,
     state_to_outputs,
 )
+from lstmsim.states import pack_state, unpack_state
+
+if TYPE_CHECKING:
+    from lstmsim.program import Program
+
+SAMPLES_OF_BLOCK = 16
+LEAST_OF_BLOCK = 5  # fewer samples than this run faster one by one than in a block of 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +48,166 @@ class RawRun:
     records: tuple[LayerRecord, ...]
 
 
+class Simulator:
+    """A quantised model, ready to run: its plan is made and its weights are laid out once.
+
+    Args:
+        model: from `quantise_model`.
+        force: take this path where it is proven equal; PLAIN always is.
+        pairs: whether to use AVX2's 16-bit pairs; as the processor has them where None.
+    """
+
+    def __init__(self, model: QuantisedModel, *, force: Path | None = None, pairs: bool | None = None) -> None:
+        self.model = model
+        self.plan = self._planned(force, pairs)
+        self._programs: dict[bool, Program] = {}
+        self._arenas: dict[bool, list[NDArray[Any]]] = {False: [], True: []}  # spare ones, for calls side by side
+        self._input, self._output = Shape(model.network.timesteps, model.network.features), model.network.output
+
+    def _planned(self, force: Path | None, pairs: bool | None) -> SimulationPlan:
+        from numba import config
+
+        if config.DISABLE_JIT:
+            force = Path.PLAIN
+        if pairs is None and not config.DISABLE_JIT:
+            from lstmsim.core.simd import has_pair_multiply
+
+            pairs = has_pair_multiply()
+        plan = make_plan(self.model, pairs=bool(pairs), force=force)
+        if plan.path is Path.PLAIN:
+            return plan
+        from lstmsim.program import NotLaidOut, make_program
+
+        try:
+            make_program(self.model, plan, alone=True)
+        except NotLaidOut as obstacle:
+            layers = tuple(replace(layer, path=Path.PLAIN, reason=str(obstacle)) for layer in plan.layers)
+            return replace(plan, path=Path.PLAIN, layers=layers)
+        return plan
+
+    def run(
+        self,
+        inputs: NDArray[np.floating],
+        *,
+        initial_state: State | None = None,
+        return_state: bool = False,
+        threads: int = 1,
+    ) -> Array | tuple[Array, State]:
+        """As `simulate`, for inputs alone."""
+        values = self._floats(inputs)
+        network = self.model.network
+        if self._is_plain(initial_state):
+            raw = quantise_inputs(network, self.model.config, values)
+            run = run_raw(self.model, raw, initial_state=initial_state, simulator=self)
+            outputs = interface_to_float(self.model.config, run.outputs)
+            state = run.state
+        else:
+            outputs = np.empty((len(values), self._output.timesteps, self._output.features))
+            state = self._run_lanes(values, outputs, initial_state, return_state, threads)
+        outputs = host_outputs(network, outputs)
+        return (outputs, state) if return_state else outputs
+
+    def run_raw(self, inputs: Raw, initial_state: State | None, threads: int) -> RawRun:
+        """Run checked interface values on the lanes."""
+        output = self._output
+        kind = np.float32 if isinstance(self.model.config.io_format, FloatFormat) else np.int64
+        outputs = np.empty((len(inputs), output.timesteps, output.features), kind)
+        state = self._run_lanes(np.ascontiguousarray(inputs), outputs, initial_state, True, threads)
+        return RawRun(outputs, state, ())
+
+    def _floats(self, inputs: NDArray[np.floating]) -> NDArray[Any]:
+        """Return inputs as contiguous float32 or float64 [batch, timesteps, features]; the kernels judge the values."""
+        network = self.model.network
+        values = np.asarray(inputs)
+        expected = (network.timesteps, network.features)
+        if values.ndim == 3 and values.shape[1:] == expected and values.dtype in (np.float32, np.float64):
+            return np.ascontiguousarray(values)
+        return check_inputs(network, values)
+
+    def _is_plain(self, initial_state: State | None) -> bool:
+        return self.plan.path is Path.PLAIN or not self._is_covered(initial_state)
+
+    def _is_covered(self, state: State | None) -> bool:
+        """Tell whether the proof of the plan holds for this initial state."""
+        if state is None or self.model.config.is_float:
+            return True
+        return all(
+            low <= int(one.hidden.min()) and int(one.hidden.max()) <= high
+            for (low, high), layer in zip(self.plan.hidden_ranges, state, strict=True)
+            for one in layer
+        )
+
+    def _run_lanes(
+        self, inputs: NDArray[Any], outputs: NDArray[Any], initial: State | None, wanted: bool, threads: int
+    ) -> State:
+        batch = len(inputs)
+        state = _checked_state(self.model, initial, batch) if initial is not None or wanted else None
+        in_blocks = batch - batch % SAMPLES_OF_BLOCK if batch % SAMPLES_OF_BLOCK < LEAST_OF_BLOCK else batch
+        parts = [*_shares(0, in_blocks, SAMPLES_OF_BLOCK, threads), *_shares(in_blocks, batch, 1, threads)]
+        if threads <= 1 or len(parts) == 1:
+            left = [self._run_part(part, inputs, outputs, state) for part in parts]
+        else:
+            from concurrent.futures import ThreadPoolExecutor
+
+            with ThreadPoolExecutor(threads) as pool:
+                jobs = [pool.submit(self._run_part, part, inputs, outputs, state) for part in parts]
+                left = [job.result() for job in jobs]
+        return _joined_states(left) if wanted else ()
+
+    def _run_part(self, part: _Part, inputs: NDArray[Any], outputs: NDArray[Any], state: State | None) -> State:
+        """Run samples first to last of a batch, in blocks or one by one."""
+        from lstmsim.core import lanes
+
+        program = self._program(alone=part.lanes == 1)
+        count = -(-(part.last - part.first) // part.lanes)
+        kind = program.weights.dtype
+        hidden = np.zeros((count, program.hidden_size), kind)
+        cells = np.zeros((count, program.cell_size), kind)
+        if state is not None:
+            pack_state(program, state, part.first, part.last, hidden, cells)
+        ends = program.ends.copy()
+        ends[lanes.SKIP_ZERO_STATE] = self._may_skip and (state is None or not hidden.any())
+        spare_arenas = self._arenas[part.lanes == 1]
+        arena = spare_arenas.pop() if spare_arenas else np.zeros(program.arena_size, kind)
+        packed_inputs = np.zeros((count, int(ends[lanes.INPUT_ROW] * ends[lanes.INPUT_STEPS])), kind)
+        packed_outputs = np.empty((count, int(ends[lanes.FINAL_ROW] * ends[lanes.FINAL_STEPS])), kind)
+        row = np.empty(
+            max(self._input.features, self._output.features) + 1, np.float32 if kind == np.float32 else np.int64
+        )
+        shared = (row, program.conversions, ends, program.scale)
+        if lanes.read_inputs(inputs, part.first, part.last, part.lanes, packed_inputs, *shared) != lanes.DONE:
+            raise ModelFormatError("inputs hold NaN or infinity: remove or replace them")
+        lanes.run_network(
+            program.rows, ends, program.weights, program.biases, program.sum_constants, program.rules, packed_inputs,
+            packed_outputs, arena, hidden, cells,
+        )  # fmt: skip
+        spare_arenas.append(arena)
+        lanes.write_outputs(outputs, part.first, part.last, part.lanes, packed_outputs, *shared)
+        return unpack_state(program, part.last - part.first, hidden, cells) if state is not None else ()
+
+    def _program(self, *, alone: bool) -> Program:
+        if alone not in self._programs:
+            from lstmsim.program import make_program
+
+            self._programs[alone] = make_program(self.model, self.plan, alone=alone)
+        return self._programs[alone]
+
+    @property
+    def _may_skip(self) -> bool:
+        """Whether products with a hidden state of zero may be left out: not where they could change a sign or clamp."""
+        accumulator = self.model.config.accumulator_format
+        return isinstance(accumulator, FixedFormat) and accumulator.overflow is not Overflow.SAT_SYM
+
+
+def prepare(model: Model, config: KernelConfig, *, force: Path | None = None) -> Simulator:
+    """Return a simulator that can run many inputs; its `plan` tells the path and why.
+
+    Raises:
+        ConfigError: a format that cannot hold a bias or whose intermediates exceed the 64-bit carrier.
+    """
+    return Simulator(quantise_model(model, config), force=force)
+
+
 def run_raw(
     model: QuantisedModel,
     inputs: Raw,
@@ -44,6 +215,7 @@ def run_raw(
     initial_state: State | None = None,
     record: bool = False,
     threads: int = 1,
+    simulator: Simulator | None = None,
 ) -> RawRun:
     """Run a quantised model on interface values [batch, timesteps, features] and return interface values.
 
@@ -53,11 +225,16 @@ def run_raw(
         initial_state: state of an earlier run (`RawRun.state`); zero where None.
         record: keep every gate, cell and hidden value of every layer; the plain engine runs then.
         threads: samples are shared between so many threads.
+        simulator: of the same model, to save its preparation.
 
     Raises:
-        ModelFormatError: inputs or a state of the wrong shape.
+        ModelFormatError: inputs or a state of the wrong shape, or raw integers outside io_format.
     """
-    _check_raw(model.network, inputs)
+    _check_raw(model, inputs)
+    if not record:
+        simulator = simulator or Simulator(model)
+        if not simulator._is_plain(initial_state):
+            return simulator.run_raw(inputs, initial_state, threads)
     values = inputs_to_state(model.config, inputs)
     state = _checked_state(model, initial_state, len(values))
     outputs, after, records = engine.run_layers(model, values, state, record=record, count=False)
@@ -87,11 +264,8 @@ def simulate(
         ConfigError: a format that cannot hold a bias or whose intermediates exceed the 64-bit carrier.
         ModelFormatError: inputs of the wrong shape, a NaN or an infinity.
     """
-    quantised = quantise_model(model, config)
-    raw = quantise_inputs(model.network, config, inputs)
-    run = run_raw(quantised, raw, initial_state=initial_state, threads=threads)
-    outputs = host_outputs(model.network, interface_to_float(config, run.outputs))
-    return (outputs, run.state) if return_state else outputs
+    simulator = prepare(model, config)
+    return simulator.run(inputs, initial_state=initial_state, return_state=return_state, threads=threads)
 
 
 def host_outputs(network: Network, outputs: Array) -> Array:
@@ -104,12 +278,48 @@ def host_outputs(network: Network, outputs: Array) -> Array:
     return result
 
 
-def _check_raw(network: Network, inputs: Raw) -> None:
+def _check_raw(model: QuantisedModel, inputs: Raw) -> None:
+    network, number = model.network, model.config.io_format
     if inputs.ndim != 3 or inputs.shape[1:] != (network.timesteps, network.features):
         raise ModelFormatError(
             f"inputs of shape {list(inputs.shape)} do not fit network {network.name!r}: "
             f"[batch, {network.timesteps}, {network.features}] is needed"
         )
+    if isinstance(number, FixedFormat) and inputs.size:
+        low, high = int(inputs.min()), int(inputs.max())
+        if low < number.raw_min or high > number.raw_max:
+            raise ModelFormatError(
+                f"raw inputs {low}..{high} are outside {number.raw_min}..{number.raw_max} of {number}"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Samples first to last, so many side by side."""
+
+    first: int
+    last: int
+    lanes: int
+
+
+def _shares(first: int, last: int, lanes: int, threads: int) -> list[_Part]:
+    """Split samples between threads, at the bounds of blocks."""
+    if first == last:
+        return []
+    blocks = -(-(last - first) // lanes)
+    count = max(1, min(threads, blocks))
+    bounds = [min(first + lanes * (blocks * number // count), last) for number in range(count + 1)]
+    return [_Part(low, high, lanes) for low, high in pairwise(bounds) if low < high]
+
+
+def _joined_states(parts: list[State]) -> State:
+    return tuple(
+        tuple(
+            PassState(np.concatenate([one.hidden for one in passes]), np.concatenate([one.cell for one in passes]))
+            for passes in zip(*layers, strict=True)
+        )
+        for layers in zip(*parts, strict=True)
+    )
 
 
 def _checked_state(model: QuantisedModel, state: State | None, batch: int) -> State:
@@ -126,4 +336,4 @@ def _shapes(state: State) -> list[list[tuple[tuple[int, ...], tuple[int, ...]]]]
     return [[(one.hidden.shape, one.cell.shape) for one in layer] for layer in state]
 
 
-__all__ = ["PassState", "RawRun", "State", "run_raw", "simulate"]
+__all__ = ["PassState", "Path", "RawRun", "SimulationPlan", "Simulator", "State", "prepare", "run_raw", "simulate"]

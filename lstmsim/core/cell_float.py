@@ -29,17 +29,15 @@ def _plan_sigmoid(value):
 def _from_table(kind, value, table, entries, scale):
     half = FLOAT(entries // 2)
     scaled = value * scale
+    if scaled >= half:
+        return table[entries] if kind == INTERPOLATED else table[entries - 1]
+    if not scaled >= -half:  # NaN too
+        return table[0]
     floor = np.floor(scaled)
+    index = int(floor) + entries // 2
     if kind == INTERPOLATED:
-        if floor < -half:
-            return table[0]
-        if floor >= half:
-            return table[entries]
-        index = int(floor) + entries // 2
-        rest = scaled - floor
-        return table[index] + (table[index + 1] - table[index]) * rest
-    floor = min(max(floor, -half), half - FLOAT(1.0))
-    return table[int(floor) + entries // 2]
+        return table[index] + (table[index + 1] - table[index]) * (scaled - floor)
+    return table[index]
 
 
 @njit_cached()

@@ -6,6 +6,8 @@ formats. The definitions are those of Xilinx's open ap_fixed headers.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from lstmsim.core.jit import njit_cached
@@ -112,16 +114,43 @@ def _bit_length(value):
 
 
 @njit_cached()
+def assign_mantissa(mantissa, exponent, conversion):
+    """Assign mantissa * 2**exponent, |mantissa| < 2**60; exact for every exponent."""
+    bits = -exponent
+    if bits > 0:
+        return limit(drop_bits(mantissa, min(bits, LONGEST_SHIFT_BITS), conversion[QUANTIZATION]), conversion)
+    if mantissa == 0:
+        return np.int64(0)
+    if _bit_length(abs(mantissa)) - bits <= 62:
+        return limit(mantissa << -bits, conversion)
+    low = mantissa << -bits if bits > -64 else np.int64(0)
+    return outside(low, mantissa < 0, conversion)
+
+
+@njit_cached()
 def assign_scaled(mantissas, exponents, conversion, out):
-    """Assign mantissa * 2**exponent, |mantissa| < 2**60, element by element; exact for every exponent."""
+    """`assign_mantissa` for each element of flat arrays."""
     for index in range(mantissas.size):
-        mantissa = mantissas[index]
-        bits = -exponents[index]
-        if bits > 0:
-            bits = min(bits, LONGEST_SHIFT_BITS)
-            out[index] = limit(drop_bits(mantissa, bits, conversion[QUANTIZATION]), conversion)
-        elif mantissa == 0 or _bit_length(abs(mantissa)) - bits <= 62:
-            out[index] = limit(mantissa << -bits, conversion)
-        else:
-            low = mantissa << -bits if bits > -64 else np.int64(0)
-            out[index] = outside(low, mantissa < 0, conversion)
+        out[index] = assign_mantissa(mantissas[index], exponents[index], conversion)
+
+
+@njit_cached()
+def assign_float(value, scale, fraction, conversion):
+    """Assign a finite float64, scale = 2.0**fraction with the target's fractional bits."""
+    scaled = value * scale
+    magnitude = abs(scaled)
+    if magnitude < 2.0**50 and (magnitude > 2.0**-900 or value == 0.0):
+        floor = math.floor(scaled)
+        rest = scaled - floor
+        whole = np.int64(floor)
+        mode = conversion[QUANTIZATION]
+        if mode != TRN and rest != 0.0:
+            if mode == TRN_ZERO:
+                whole += value < 0.0
+            elif rest != 0.5:
+                whole += rest > 0.5
+            else:
+                whole += drop_bits(np.int64(2 * whole + 1), 1, mode) - whole
+        return limit(whole, conversion)
+    mantissa, exponent = math.frexp(value)
+    return assign_mantissa(np.int64(mantissa * 2.0**53), exponent - 53 + fraction, conversion)

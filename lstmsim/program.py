@@ -1,0 +1,412 @@
+"""A quantised model laid out for `core.lanes`: packed weights, places in the arena, constants of every assignment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from lstmsim.core import activation, cell, elementwise, fixed, lanes, simd
+from lstmsim.engine import (
+    ACTIVATION_CODES,
+    FUNCTION_CODES,
+    accumulator_biases,
+    activation_rules,
+    cell_alignment,
+    fixed_formats,
+    joined_tables,
+    layer_conversions,
+)
+from lstmsim.fixedpoint import FixedFormat, FloatFormat, Overflow, Quantization
+from lstmsim.network import LstmLayer, RepeatLayer, ReshapeLayer
+from lstmsim.plan import Path, SimulationPlan, code_tables
+from lstmsim.quantise import Integers, QuantisedDense, QuantisedModel, QuantisedPass, Raw, conversion
+
+SAMPLES, GATES, WIDE = simd.SAMPLES, simd.GATES, simd.WIDE
+IN_ORDER_MODES = {
+    Overflow.WRAP: simd.ROUND_WRAP,
+    Overflow.SAT: simd.ROUND_SATURATE,
+    Overflow.SAT_SYM: simd.ROUND_SATURATE,
+    Overflow.SAT_ZERO: simd.ROUND_ZERO,
+}
+
+
+class NotLaidOut(Exception):
+    """This network cannot be laid out in lanes; the plain engine runs it."""
+
+
+@dataclass(frozen=True, slots=True)
+class StatePlace:
+    """Where the state of one pass lies in the state arrays."""
+
+    units: int
+    hidden: int
+    cell: int
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """Arguments of `core.lanes.run_network` that do not depend on the data."""
+
+    lanes: int
+    rows: Integers
+    ends: Integers
+    conversions: Integers
+    scale: Any
+    weights: Raw
+    biases: Raw
+    sum_constants: Raw
+    rules: tuple[Any, ...]
+    arena_size: int
+    hidden_size: int
+    cell_size: int
+    states: tuple[tuple[StatePlace, ...], ...]
+
+    @property
+    def paired(self) -> bool:
+        """Whether two columns share an element."""
+        return bool(self.ends[lanes.MODE] == simd.PAIRS)
+
+
+@dataclass(slots=True)
+class _View:
+    """Values between two layers: where they lie in the arena."""
+
+    at: int
+    stride: int
+    steps: int
+    features: int
+    region: int
+
+
+@dataclass(slots=True)
+class _Builder:
+    model: QuantisedModel
+    path: Path
+    alone: bool
+    rows: list[Integers] = field(default_factory=list)
+    weights: list[Raw] = field(default_factory=list)
+    biases: list[Raw] = field(default_factory=list)
+    weights_size: int = 0
+    biases_size: int = 0
+    hidden_size: int = 0
+    cell_size: int = 0
+    region_sizes: list[int] = field(default_factory=lambda: [0, 0])
+    pending: list[tuple[Integers, _View]] = field(default_factory=list)
+
+    @property
+    def width(self) -> int:
+        return 1 if self.alone else SAMPLES
+
+    @property
+    def paired(self) -> bool:
+        return self.path is Path.PAIRS
+
+    @property
+    def dtype(self) -> Any:
+        if self.path is Path.FLOAT:
+            return np.float32
+        return np.int64 if self.path in (Path.PRODUCTS64, Path.IN_ORDER64) else np.int32
+
+    @property
+    def associative(self) -> bool:
+        return self.path in (Path.PAIRS, Path.PRODUCTS32, Path.PRODUCTS64)
+
+    def columns(self, features: int) -> int:
+        """Return the columns that so many features take."""
+        return (features + 1) // 2 if self.paired else features
+
+    def pack(self, kernel: Raw, tiles: int) -> int:
+        """Lay out [tiles * 4 or 64 rows, columns] as [tiles, columns, rows of a tile]; return its place."""
+        rows = kernel.shape[0] // tiles
+        columns = kernel.shape[1]
+        if self.paired:
+            even = np.zeros((kernel.shape[0], 2 * self.columns(columns)), np.int16)
+            even[:, :columns] = kernel
+            kernel = np.ascontiguousarray(even).view(np.int32)
+        packed = kernel.reshape(tiles, rows, kernel.shape[1]).transpose(0, 2, 1).astype(self.dtype)
+        place = self.weights_size
+        self.weights.append(packed.reshape(-1))
+        self.weights_size += packed.size
+        return place
+
+    def tiled(self, array: Raw, *, gates: bool) -> tuple[Raw, int]:
+        """Order rows by tile: [4, units, ...] (LSTM) or [units, ...] (dense) to [tiles * rows, ...], zero-filled."""
+        rest = array.shape[2:] if gates else array.shape[1:]
+        units = array.shape[1] if gates else array.shape[0]
+        if gates:
+            group = SAMPLES if self.alone else 1
+            tiles = -(-units // group)
+            tiles += (tiles & 1) if self.paired and not self.alone else 0
+            full = np.zeros((GATES, tiles * group, *rest), array.dtype)
+            full[:, :units] = array
+            ordered = full.reshape(GATES, tiles, group, *rest).swapaxes(0, 1)
+            return ordered.reshape(-1, *rest), tiles
+        rows = WIDE if self.alone else GATES
+        tiles = -(-units // rows)
+        full = np.zeros((tiles * rows, *rest), array.dtype)
+        full[:units] = array
+        return full, tiles
+
+    def place_biases(self, biases: Raw, *, gates: bool) -> int:
+        """Append biases, with the fractional bits of the sum; return their place."""
+        ready = accumulator_biases(self.model.config, biases)
+        if self.associative:
+            weight, state, accumulator, _ = fixed_formats(self.model.config)
+            ready = ready >> (accumulator.fractional_bits - weight.fractional_bits - state.fractional_bits)
+        ordered, _ = self.tiled(ready, gates=gates)
+        place = self.biases_size
+        self.biases.append(_truncated(ordered, self.dtype))
+        self.biases_size += ordered.size
+        return place
+
+    def lstm(self, layer: LstmLayer, passes: tuple[QuantisedPass, ...], view: _View) -> tuple[_View, list[StatePlace]]:
+        """Append the passes of an LSTM layer."""
+        if len(passes) == 2 and self.paired and layer.units & 1:
+            raise NotLaidOut("two passes with an odd number of units")
+        groups = SAMPLES * -(-layer.units // SAMPLES) if self.alone else layer.units + (layer.units & self.paired)
+        features = layer.units * len(passes)
+        exact = layer.return_sequences and layer.direction == "forward"
+        stride = self.columns(features if exact else features - layer.units + groups) * self.width
+        output = _View(0, stride, view.steps, features, 1 - view.region)
+        slack = self.columns(groups) * self.width
+        self.region_sizes[output.region] = max(
+            self.region_sizes[output.region], stride * (view.steps if layer.return_sequences else 2) + slack
+        )
+        places = []
+        for number, one in enumerate(passes):
+            row = np.zeros(lanes.PROGRAM_FIELDS, np.int64)
+            row[lanes.IS_LSTM], row[lanes.STEPS] = 1, view.steps
+            row[lanes.REVERSE], row[lanes.KEEP] = one.reverse, layer.return_sequences
+            row[lanes.HIDDEN_COLUMNS] = self.columns(layer.units)
+            row[lanes.INPUT_COLUMNS] = self.columns(view.features)
+            row[lanes.CONSTANT_INPUT] = self.associative and view.stride == 0 and view.steps > 1
+            kernel, tiles = self.tiled(one.weights, gates=True)
+            row[lanes.TILES] = tiles
+            row[lanes.HIDDEN_WEIGHTS] = self.pack(kernel[:, : layer.units], tiles)
+            row[lanes.INPUT_WEIGHTS] = self.pack(kernel[:, layer.units :], tiles)
+            row[lanes.BIASES] = self.place_biases(one.biases, gates=True)
+            row[lanes.OUTPUT_AT] = number * self.columns(layer.units) * self.width
+            row[lanes.OUTPUT_STRIDE] = stride
+            row[lanes.STATE_HIDDEN], row[lanes.STATE_CELL] = self.hidden_size, self.cell_size
+            places.append(StatePlace(layer.units, self.hidden_size, self.cell_size))
+            self.hidden_size += self.columns(layer.units) * self.width
+            self.cell_size += tiles * SAMPLES
+            self.append(row, view, output)
+        if not layer.return_sequences:
+            output = _View((view.steps - 1 & 1) * stride, 0, 1, features, output.region)
+        return output, places
+
+    def dense(self, layer: QuantisedDense, view: _View) -> _View:
+        """Append a dense layer."""
+        kernel, tiles = self.tiled(layer.weights, gates=False)
+        units = layer.biases.size
+        stride = self.columns(units) * self.width
+        output = _View(0, stride, view.steps, units, 1 - view.region)
+        slack = self.columns(len(kernel) if self.alone else 4 * tiles) * self.width
+        size = stride * view.steps + slack
+        self.region_sizes[output.region] = max(self.region_sizes[output.region], size)
+        row = np.zeros(lanes.PROGRAM_FIELDS, np.int64)
+        row[lanes.FUNCTION], row[lanes.STEPS], row[lanes.TILES] = FUNCTION_CODES[layer.activation], view.steps, tiles
+        row[lanes.INPUT_COLUMNS] = self.columns(view.features)
+        row[lanes.INPUT_WEIGHTS] = self.pack(kernel, tiles)
+        row[lanes.BIASES] = self.place_biases(layer.biases, gates=False)
+        row[lanes.OUTPUT_STRIDE] = stride
+        self.append(row, view, output)
+        return output
+
+    def append(self, row: Integers, view: _View, output: _View) -> None:
+        """Append a row that reads and writes these views; regions get their places at the end."""
+        row[lanes.INPUT_AT], row[lanes.INPUT_STRIDE] = view.at, view.stride
+        self.rows.append(row)
+        self.pending.append((row, view))
+
+    def reshape(self, layer: ReshapeLayer, view: _View) -> _View:
+        """Read the same values in rows of another length."""
+        if (view.steps, view.features) == (layer.timesteps, layer.features):
+            return view
+        odd = self.paired and (view.features & 1 or layer.features & 1)
+        if odd or (view.steps > 1 and view.stride != self.columns(view.features) * self.width):
+            raise NotLaidOut("reshape of rows that do not lie side by side")
+        return _View(view.at, self.columns(layer.features) * self.width, layer.timesteps, layer.features, view.region)
+
+
+def make_program(model: QuantisedModel, plan: SimulationPlan, *, alone: bool) -> Program:
+    """Return the program for blocks of 16 samples, or for samples one by one.
+
+    Raises:
+        NotLaidOut: a network that only the plain engine runs.
+    """
+    builder = _Builder(model, plan.path, alone)
+    network = model.network
+    view = _View(0, builder.columns(network.features) * builder.width, network.timesteps, network.features, 0)
+    builder.region_sizes[0] = view.stride * view.steps
+    states: list[tuple[StatePlace, ...]] = []
+    for layer, kept in zip(network.layers, model.layers, strict=True):
+        places: list[StatePlace] = []
+        if isinstance(layer, LstmLayer):
+            assert isinstance(kept, tuple)
+            view, places = builder.lstm(layer, kept, view)
+        elif isinstance(kept, QuantisedDense):
+            view = builder.dense(kept, view)
+        elif isinstance(layer, RepeatLayer):
+            view = _View(view.at, 0, layer.count, view.features, view.region)
+        else:
+            assert isinstance(layer, ReshapeLayer)
+            view = builder.reshape(layer, view)
+        states.append(tuple(places))
+    return _finished(builder, view, tuple(states))
+
+
+def _finished(builder: _Builder, view: _View, states: tuple[tuple[StatePlace, ...], ...]) -> Program:
+    base = (0, builder.region_sizes[0])
+    for row, source in builder.pending:
+        row[lanes.INPUT_AT] += base[source.region]
+        row[lanes.OUTPUT_AT] += base[1 - source.region]
+    ends, conversions, scale = _ends(builder, view, base[view.region])
+    nothing = np.zeros((0, lanes.PROGRAM_FIELDS), np.int64)
+    return Program(
+        lanes=1 if builder.alone else SAMPLES,
+        rows=np.array(builder.rows) if builder.rows else nothing,
+        ends=ends,
+        conversions=conversions,
+        scale=scale,
+        weights=np.concatenate(builder.weights),
+        biases=np.concatenate(builder.biases),
+        sum_constants=_sum_constants(builder),
+        rules=_rules(builder),
+        arena_size=sum(builder.region_sizes) + WIDE,
+        hidden_size=builder.hidden_size,
+        cell_size=builder.cell_size,
+        states=states,
+    )
+
+
+def _ends(builder: _Builder, view: _View, base: int) -> tuple[Integers, Integers, Any]:
+    config, network = builder.model.config, builder.model.network
+    ends = np.zeros(lanes.END_FIELDS, np.int64)
+    ends[lanes.INPUT_FEATURES], ends[lanes.INPUT_STEPS] = network.features, network.timesteps
+    ends[lanes.INPUT_ROW] = builder.columns(network.features) * builder.width
+    ends[lanes.FINAL_AT], ends[lanes.FINAL_STRIDE] = base + view.at, view.stride
+    ends[lanes.FINAL_ROW] = builder.columns(view.features) * builder.width
+    ends[lanes.FINAL_STEPS], ends[lanes.FINAL_FEATURES] = view.steps, view.features
+    ends[lanes.FLOAT_INTERFACE] = isinstance(config.io_format, FloatFormat)
+    ends[lanes.MODE], ends[lanes.ALONE] = _mode(builder), builder.alone
+    conversions = np.zeros((3, fixed.CONVERSION_FIELDS), np.int64)
+    scale = np.ones(2)
+    state, io = config.state_format, config.io_format
+    if isinstance(state, FixedFormat):
+        first = io if isinstance(io, FixedFormat) else state
+        ends[lanes.FRACTION] = first.fractional_bits
+        ends[lanes.SAME_INPUT] = ends[lanes.SAME_OUTPUT] = first == state
+        conversions[0] = conversion(first, first.fractional_bits)
+        conversions[1] = conversion(state, first.fractional_bits, same_type=first == state)
+        conversions[2] = conversion(first, state.fractional_bits, same_type=first == state)
+        scale[:] = 2.0**first.fractional_bits, 2.0**-first.fractional_bits
+    return ends, conversions, scale
+
+
+def _mode(builder: _Builder) -> int:
+    if builder.path is Path.PAIRS:
+        return simd.PAIRS
+    if builder.path in (Path.PRODUCTS32, Path.PRODUCTS64, Path.FLOAT):
+        return simd.PRODUCTS
+    _, _, accumulator, _ = fixed_formats(builder.model.config)
+    return IN_ORDER_MODES[accumulator.overflow]
+
+
+def _rounding(mode: Quantization, drop: int) -> tuple[int, int, int]:
+    """Return the addends of `simd.emit_drop`: always, where the value is negative, where its floor is odd."""
+    if drop <= 0:
+        return 0, 0, 0
+    half = 1 << (drop - 1)
+    return {
+        Quantization.TRN: (0, 0, 0),
+        Quantization.TRN_ZERO: (0, 2 * half - 1, 0),
+        Quantization.RND: (half, 0, 0),
+        Quantization.RND_ZERO: (half - 1, 1, 0),
+        Quantization.RND_MIN_INF: (half - 1, 0, 0),
+        Quantization.RND_INF: (half, -1, 0),
+        Quantization.RND_CONV: (half - 1, 0, 1),
+    }[mode]
+
+
+def _sum_constants(builder: _Builder) -> Raw:
+    constants = np.zeros(simd.SUM_FIELDS, builder.dtype)
+    if builder.path is Path.FLOAT:
+        return constants
+    weight, state, accumulator, _ = fixed_formats(builder.model.config)
+    drop = weight.fractional_bits + state.fractional_bits - accumulator.fractional_bits
+    whole = np.zeros(simd.SUM_FIELDS, np.int64)
+    whole[simd.SUM_DROP], whole[simd.SUM_GAIN] = max(drop, 0), max(-drop, 0)
+    whole[simd.SUM_ADD], whole[simd.SUM_NEGATIVE], whole[simd.SUM_ODD] = _rounding(accumulator.quantization, drop)
+    row = conversion(accumulator, 0)
+    whole[simd.SUM_LOW], whole[simd.SUM_HIGH] = row[fixed.LOW], row[fixed.HIGH]
+    whole[simd.SUM_MASK] = -1 if accumulator.width_bits == 64 else (1 << accumulator.width_bits) - 1
+    return _truncated(whole, builder.dtype)
+
+
+def _rules(builder: _Builder) -> tuple[Any, ...]:
+    model, config = builder.model, builder.model.config
+    if builder.path is Path.FLOAT:
+        scale = np.float32(config.activation_table_size / (2 * config.activation_range))
+        return ACTIVATION_CODES[config.activation], scale, joined_tables(model)
+    align = cell_alignment(config)
+    if builder.dtype is np.int64:
+        conversions = layer_conversions(config)
+        if builder.associative:
+            conversions[cell.SUM_TO_ACCUMULATOR] = conversions[cell.PRODUCT_TO_ACCUMULATOR]
+        return conversions, align, activation_rules(config), joined_tables(model)
+    tables = code_tables(model)
+    whole = (tables.sigmoid, tables.tanh, tables.tanh_of_cell)
+    return (_stages(builder), align.astype(np.int32), *(table.astype(np.int32) for table in whole))
+
+
+def _stages(builder: _Builder) -> Raw:
+    weight, state, accumulator, kept = fixed_formats(builder.model.config)
+    product = weight.fractional_bits + state.fractional_bits
+    common = state.fractional_bits + max(state.fractional_bits, kept.fractional_bits)
+    stages = np.zeros((4, elementwise.STAGE_FIELDS), np.int64)
+    stages[elementwise.STAGE_WRAP, elementwise.MASK] = -1
+    source = accumulator.fractional_bits
+    if builder.associative:
+        source = product
+        bits = accumulator.width_bits - (accumulator.fractional_bits - product)
+        if accumulator.overflow is Overflow.WRAP and bits < 32:
+            low = -(1 << (bits - 1)) if accumulator.signed else 0
+            stages[elementwise.STAGE_WRAP, elementwise.MASK] = (1 << bits) - 1
+            stages[elementwise.STAGE_WRAP, elementwise.BASE] = low
+    stages[elementwise.STAGE_STATE] = _stage(state, source, same_type=not builder.associative and accumulator == state)
+    stages[elementwise.STAGE_CELL] = _stage(kept, common)
+    stages[elementwise.STAGE_HIDDEN] = _stage(state, 2 * state.fractional_bits)
+    return _truncated(stages, np.int32)
+
+
+def _stage(target: FixedFormat, source_fraction: int, *, same_type: bool = False) -> Integers:
+    row = conversion(target, source_fraction, same_type=same_type)
+    stage = np.zeros(elementwise.STAGE_FIELDS, np.int64)
+    drop = int(row[fixed.DROPPED_BITS])
+    stage[elementwise.DROP], stage[elementwise.GAIN] = max(drop, 0), max(-drop, 0)
+    rounding = _rounding(target.quantization, drop)
+    stage[elementwise.ADDEND], stage[elementwise.NEGATIVE], stage[elementwise.ODD] = rounding
+    stage[elementwise.LOW], stage[elementwise.HIGH] = row[fixed.LOW], row[fixed.HIGH]
+    stage[elementwise.OUTSIDE], stage[elementwise.MASK] = -1, -1
+    if target.overflow is Overflow.SAT_ZERO:
+        stage[elementwise.OUTSIDE] = 0
+    elif target.overflow is Overflow.WRAP:
+        limits = np.iinfo(np.int32)
+        stage[elementwise.LOW], stage[elementwise.HIGH] = limits.min, limits.max
+        stage[elementwise.BASE] = target.raw_min
+        stage[elementwise.MASK] = (1 << target.width_bits) - 1
+    return stage
+
+
+def _truncated(values: Raw, kind: Any) -> Raw:
+    """Return values of another integer type, keeping the low bits."""
+    if kind is np.int32:
+        return np.ascontiguousarray(values.astype(np.int64).view(np.int32).reshape(*values.shape, 2)[..., 0])
+    return values.astype(kind)
+
+
+__all__ = ["NotLaidOut", "Program", "StatePlace", "activation", "make_program"]
