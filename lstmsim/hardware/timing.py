@@ -2,7 +2,7 @@
 
 Several cases are timed in turns, a slice of each at a time, so that a machine that others use disturbs all alike.
 On one CPU thread, runs whose processor time is well below the clock's (the system gave the processor to others) are
-left out of the percentiles and counted apart.
+left out of the percentiles and counted apart; a tenth of the runs, the least disturbed, is always kept.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ MAX_BATCH = 1 << 16
 MAX_REPEAT = 1_000_000
 UNDISTURBED_SHARE = 0.9
 """Processor time of a run over its time on the clock, from which on it counts as undisturbed."""
+LEAST_SHARE = 0.1
+"""Share of the runs that is kept even where more were disturbed."""
 
 DEVICE_RUNS = 30
 """Runs that CUDA events time, after those on the host's clock."""
@@ -63,7 +65,7 @@ class Timing:
     """What was seen of one case: seconds of a whole call for `batch` inputs.
 
     `median_s`, `low_s` and `high_s` are the 50th, 10th and 90th percentile of `runs` runs on the host's clock;
-    `disturbed` runs are left out of them, unless there were no others. `device_s` is the median of the accelerator's
+    `disturbed` runs are left out of them. `device_s` is the median of the accelerator's
     own clock without transfers; `power_w` is the GPU's highest reading between the rounds.
     """
 
@@ -214,7 +216,7 @@ def _slice(case: _Case, plan: Plan) -> None:
 
 def _result(case: _Case, plan: Plan) -> Timing:
     alone = _alone(case, plan)
-    times = np.asarray(case.times_s)[alone if alone.any() else slice(None)]
+    times = np.asarray(case.times_s)[alone]
     low, middle, high = np.percentile(times, [10, 50, 90])
     clock = case.runner.device_time_s
     return Timing(
@@ -235,7 +237,9 @@ def _alone(case: _Case, plan: Plan) -> NDArray[np.bool_]:
     """Return which runs had their processor for themselves; all of them where this cannot be told."""
     if plan.target != "cpu" or plan.threads != 1:
         return np.ones(len(case.times_s), dtype=np.bool_)
-    result: NDArray[np.bool_] = np.asarray(case.busy_s) >= UNDISTURBED_SHARE * np.asarray(case.times_s)
+    shares = np.asarray(case.busy_s) / np.asarray(case.times_s)
+    least = min(UNDISTURBED_SHARE, float(np.quantile(shares, 1 - LEAST_SHARE, method="lower")))
+    result: NDArray[np.bool_] = shares >= least
     return result
 
 

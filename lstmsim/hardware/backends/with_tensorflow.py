@@ -23,7 +23,7 @@ def build(job: Job) -> Runner:
         stages = job.model.network.stages
         parts = [_part(tensorflow.keras, s, w) for s, w in zip(stages, job.model.weights, strict=True)]
 
-    @tensorflow.function  # type: ignore[untyped-decorator]
+    @tensorflow.function(autograph=False)  # type: ignore[untyped-decorator]
     def network(values: Any) -> Any:
         for stage, part in zip(stages, parts, strict=True):
             values = _apply(tensorflow, stage.layer, part, values)
