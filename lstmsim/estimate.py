@@ -129,6 +129,11 @@ def chosen_config(network: Network, device: FpgaDevice, calibration: Calibration
     return default_config(network, device, calibrated_values(_calibration(calibration, "fpga")))
 
 
+def fpga_calibration(given: Calibration | str | None) -> Calibration:
+    """Return the coefficients that `estimate` takes for FPGAs."""
+    return _calibration(given, "fpga")
+
+
 def does_not_fit(result: Estimate) -> str:
     """Return one line that says what a design needs too much of, and what to change."""
     name = result.breaks_first or "lut"

@@ -1,4 +1,4 @@
-"""The exploration loop, compiled by numba on first use from the very functions that a single estimate calls."""
+"""Loops over designs and events, compiled by numba on first use from the very functions that an estimate calls."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from functools import cache
 from types import ModuleType
 from typing import Any
 
-from lstmsim.core import cycles, energy, loops, memory, pareto, resources, rules, sweep
+from lstmsim.core import cycles, energy, loops, memory, pareto, resources, rules, stepped, sweep
 from lstmsim.core.jit import njit_cached
 
-_MODULES: tuple[ModuleType, ...] = (loops, memory, cycles, resources, energy, rules, pareto, sweep)
+_MODULES: tuple[ModuleType, ...] = (loops, memory, cycles, resources, energy, rules, pareto, sweep, stepped)
+_SOURCES = ("design", *(module.__name__.rpartition(".")[2] for module in _MODULES))
 
 
 @cache
@@ -29,7 +30,7 @@ def _register() -> None:
 def compiled_sweep() -> Callable[..., int]:
     """Return `sweep.sweep`, compiled; it runs without the interpreter's lock."""
     _register()
-    compiled: Callable[..., int] = njit_cached(nogil=True)(sweep.sweep)
+    compiled: Callable[..., int] = njit_cached(_SOURCES, nogil=True)(sweep.sweep)
     return compiled
 
 
@@ -37,7 +38,15 @@ def compiled_sweep() -> Callable[..., int]:
 def compiled_merge() -> Callable[..., int]:
     """Return `sweep.merge`, compiled."""
     _register()
-    compiled: Callable[..., int] = njit_cached(nogil=True)(sweep.merge)
+    compiled: Callable[..., int] = njit_cached(_SOURCES, nogil=True)(sweep.merge)
+    return compiled
+
+
+@cache
+def compiled_step_call() -> Callable[..., float]:
+    """Return `stepped.step_call`, compiled; layers are an array, see `arrays_of_rows`."""
+    _register()
+    compiled: Callable[..., float] = njit_cached(_SOURCES, nogil=True)(stepped.step_call)
     return compiled
 
 

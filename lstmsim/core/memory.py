@@ -10,6 +10,7 @@ WIDEST_PORT_BITS = 512
 SCALAR_PORT_BITS = 32
 WIDENED_BITS = 256
 AXI_LATENCY_CYCLES = 64.0
+AXI_BURST_LIMIT_BITS = 8 * 4096  # a burst never crosses a 4 KB boundary
 
 
 def weight_word_bits(knobs: Knobs) -> int:
@@ -57,10 +58,15 @@ def read_latency_cycles(knobs: Knobs, board: Board) -> float:
     return max(AXI_LATENCY_CYCLES, board.read_latency_s * knobs.clock_hz)
 
 
+def full_burst_bits(knobs: Knobs) -> int:
+    """Return the bits of a full burst: `burst_beats` beats, within AXI's limit of 4 KB."""
+    return min(knobs.memory_bits * knobs.burst_beats, AXI_BURST_LIMIT_BITS)
+
+
 def channel_burst_cycles(knobs: Knobs, board: Board) -> float:
     """Return the cycles for which one full burst keeps a channel of the memory busy."""
     channel = board.bandwidth_bytes_per_s / board.channels
-    return knobs.memory_bits * knobs.burst_beats / 8.0 / max(channel, 1.0) * knobs.clock_hz
+    return full_burst_bits(knobs) / 8.0 / max(channel, 1.0) * knobs.clock_hz
 
 
 def load_cycles(weights: int, per_weight: float, knobs: Knobs, board: Board) -> float:
@@ -73,7 +79,7 @@ def load_cycles(weights: int, per_weight: float, knobs: Knobs, board: Board) -> 
     if weights <= 0:
         return 0.0
     bits = weights * weight_word_bits(knobs)
-    burst_bits = knobs.memory_bits * knobs.burst_beats
+    burst_bits = full_burst_bits(knobs)
     port = burst_bits / weight_word_bits(knobs) * per_weight
     channel = channel_burst_cycles(knobs, board)
     shared = max(port, math.ceil(knobs.instances / board.channels) * channel)
