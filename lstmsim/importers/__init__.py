@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lstmsim.errors import ModelFormatError, UnknownNetwork
-from lstmsim.files import data_folder
 from lstmsim.network import (
     SHAPE_PREFIX,
     Network,
@@ -116,8 +114,10 @@ def _with_weights(network: Network, path: Path) -> Model:
 
 
 def _with_packaged_weights(network: Network) -> Model:
-    packaged: Traversable = data_folder("weights") / f"{network.name}.npz"
-    if not packaged.is_file():
+    from lstmsim.weights import default_weights
+
+    packaged = default_weights(network.name)
+    if packaged is None:
         raise ModelFormatError(
             f"network {network.name!r} comes without trained weights: give some (.npz), or use `lstmsim train`"
         )
