@@ -14,6 +14,7 @@ from lstmsim.reports.types import UNKNOWN, Loop, Module, Operator, Report, Span
 Rows = list[list[str]]
 Blocks = list[Rows]
 DEPTH_LIMIT = 64
+ROWS_LIMIT = 50_000
 MODULE_TITLE = re.compile(r"^==\s*(Vivado|Vitis) HLS Report for '([^'\n]{1,4000})'", re.MULTILINE)
 SUMMARY_TITLE = re.compile(r"^==\s*Synthesis Summary Report of '([^'\n]{1,4000})'", re.MULTILINE)
 _LOOP_NAME = re.compile(r" {0,200}(-|\+{1,64})\s{0,9}(\S.*)")
@@ -170,6 +171,8 @@ def _counts(names: list[str], row: list[str]) -> dict[str, float]:
 
 def _loops(rows: Rows) -> tuple[Loop, ...]:
     """Return the loop table's rows as a tree: `- outer`, ` + inner`, `  ++ innermost`."""
+    if len(rows) > ROWS_LIMIT:
+        raise ReportError(f"a table of more than {ROWS_LIMIT:,} loops")
     flat: list[tuple[int, Loop]] = []
     for row in rows:
         found = _LOOP_NAME.match(row[0]) if len(row) == 8 else None
@@ -264,6 +267,7 @@ def _modules(blocks: Blocks, where: str) -> dict[str, Module]:
     names = [cell.strip().lower() for cell in blocks[0][-1]]
     stack: list[_Node] = []
     modules: list[_Node] = []
+    rows = 0
     for row in (row for block in blocks[1:] for row in block):
         found = _TREE_NAME.match(row[0])
         if not found:
@@ -282,6 +286,9 @@ def _modules(blocks: Blocks, where: str) -> dict[str, Module]:
         if stack:
             stack[-1].children.append(node)
         stack.append(node)
+        rows += 1
+        if rows > ROWS_LIMIT:
+            raise ReportError(f"{where}: more than {ROWS_LIMIT:,} modules and loops")
         if not node.is_loop:
             modules.append(node)
     found_modules: dict[str, Module] = {}

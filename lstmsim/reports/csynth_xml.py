@@ -16,8 +16,9 @@ from lstmsim.reports.types import UNKNOWN, Loop, Module, Operator, Pipelining, R
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
-XML_TAGS_LIMIT = 1_500_000
+XML_TAGS_LIMIT = 800_000
 XML_DEPTH_LIMIT = 64
+LOOPS_LIMIT = 50_000
 _SKIPPED = {"InterfaceSummary", "Interfaces", "ReportHWInterface", "ReportSWInterface", "ReportBurst", "Args"}
 _RESOURCE_TAGS = {
     "BRAM_18K": "bram18",
@@ -149,6 +150,8 @@ def _module(name: str, element: Element, unit: str) -> Module:
     if overall is not None and overall.find("Interval-max") is not None:
         interval = whole(ordered(number(_text(overall, "Interval-min")), number(_text(overall, "Interval-max"))))
     loops = performance.find("SummaryOfLoopLatency") if performance is not None else None
+    if loops is not None and len(loops) > LOOPS_LIMIT:
+        raise ReportError(f"module {name!r} has more than {LOOPS_LIMIT:,} loops")
     kind = _text(performance, "PipelineType") or _text(overall, "PipelineType")
     latency = ordered(number(_text(overall, "Best-caseLatency")), number(_text(overall, "Worst-caseLatency")))
     return Module(

@@ -17,7 +17,8 @@ from lstmsim.reports.types import Report
 from lstmsim.reports.vivado import read_kernel_utilization, read_place_and_route, read_timing, read_utilization
 
 REPORT_LIMIT_BYTES = 32 * 1024 * 1024
-LINE_LIMIT = 200_000
+LINE_LIMIT = 50_000
+LINES_LIMIT = 400_000
 FILES_LIMIT = 20_000
 SUFFIXES = {".xml", ".rpt", ".csv", ".xtxt", ".info", ".txt"}
 _SKIPPED_FOLDERS = {".git", "ip", "autopilot", ".autopilot", "__pycache__", "node_modules", ".Xil"}
@@ -75,6 +76,8 @@ def _text(data: bytes, where: str) -> str:
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     if "\0" in text[:65536]:
         raise ReportError(f"{where}: a binary file, not a report")
+    if text.count("\n") > LINES_LIMIT:
+        raise ReportError(f"{where}: more than {LINES_LIMIT:,} lines, the limit for a report")
     if max(map(len, text.splitlines()), default=0) > LINE_LIMIT:
         raise ReportError(f"{where}: a line is longer than {LINE_LIMIT:,} characters: not a report")
     return text

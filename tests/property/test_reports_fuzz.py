@@ -40,6 +40,8 @@ BOMBS = [
     b"xclbin Information\nType: DATA" + b" " * 100_000 + b"Frequency: 1 MHz",
     b"Timing Information (MHz)\n" + b"a  " * 30_000 + b"\n" + b"-  " * 30_000 + b"\n" + b"b  " * 30_000,
     b"\0" * 1000,
+    b"== Vivado HLS Report for 'a'\n" + b"|a" * 40_000,
+    b"Kernel Execution\nKernel,Number Of Enqueues,Average Time (ms)\n" + b"a,1,1\n" * 500_000,
     b"",
     "RTL Status Latency Verilog | ¹ | ² |".encode(),
 ]
