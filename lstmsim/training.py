@@ -30,7 +30,8 @@ class TrainingPlan:
     """How a network is trained.
 
     `patience` stops after that many epochs without a better loss on the calibration windows and takes the best
-    weights; 0 runs all epochs. `windows` takes so many training windows, spread evenly; 0 takes all. `threads` limits TensorFlow where it has not started yet; 0 leaves its choice.
+    weights; 0 runs all epochs. `windows` takes so many training windows, spread evenly; 0 takes all. `threads` limits
+    TensorFlow where it has not started yet; 0 leaves its choice.
 
     Raises:
         ConfigError: a value out of range.
