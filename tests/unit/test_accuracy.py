@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+import pickle
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -99,6 +100,13 @@ def test_any_executor_gives_the_same_in_order() -> None:
     assert alone == shared
     assert [one.label for one in alone] == [label for label, _ in configs]
     assert sum(done) == len(configs)
+
+
+def test_a_reference_travels_to_other_processes() -> None:
+    reference = make_reference(random_model(AUTOENCODER, 1), detection(), samples=30)
+    copy = pickle.loads(pickle.dumps(reference))
+    config = fractional_configs([5])[0][1]
+    assert measure(copy, config, threads=1) == measure(reference, config)
 
 
 def test_forecast_errors_are_in_the_data_unit() -> None:
