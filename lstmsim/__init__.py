@@ -25,8 +25,10 @@ if TYPE_CHECKING:
     from lstmsim.model import Model as Model
     from lstmsim.network import Network as Network
     from lstmsim.quantise import quantise_model as quantise_model
+    from lstmsim.simulate import prepare as prepare
     from lstmsim.simulate import run_raw as run_raw
     from lstmsim.simulate import simulate as simulate
+    from lstmsim.trace import trace as trace
 
 _HOME = {
     "Estimate": "estimate",
@@ -40,9 +42,11 @@ _HOME = {
     "load_model": "importers",
     "load_network": "importers",
     "parse_format": "fixedpoint",
+    "prepare": "simulate",
     "quantise_model": "quantise",
     "run_raw": "simulate",
     "simulate": "simulate",
+    "trace": "trace",
 }
 
 __all__ = ["__version__", *sorted(_HOME)]

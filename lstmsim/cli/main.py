@@ -23,6 +23,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "hls": ("hls", "Write an HLS project: C++ kernel, weights, test vectors, scripts."),
     "explore": ("explore", "Search every design of a network on an FPGA and show the Pareto front."),
     "formats": ("formats", "Search the narrowest number formats that keep the accuracy."),
+    "simulate": ("simulate", "Compute the bits that the kernel computes."),
     "networks": ("networks", "List the networks that come with the package."),
     "run": ("run", "Run a kernel on a board, compare its bits with the simulator and time it."),
     "timeline": ("timeline", "Step through one call, event by event; write a trace and a Gantt chart."),
