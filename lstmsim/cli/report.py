@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lstmsim.cli.common import output_options, print_json
+from lstmsim.cli.report_html import html
 from lstmsim.errors import ConfigError, ReportError
 
 if TYPE_CHECKING:
@@ -26,7 +27,10 @@ _OPERATORS_SHOWN = 12
 
 @click.group("report")
 def command() -> None:
-    """Read reports of Vivado HLS, Vitis HLS, Vivado and XRT, and ask what-if of a kernel's loops."""
+    """Write a report as one page; read reports of Vivado HLS, Vitis HLS, Vivado and XRT, and ask what-if of loops."""
+
+
+command.add_command(html)
 
 
 @command.command("show")
@@ -105,6 +109,8 @@ def what_if(
     )
     result = answer(nest, changes)
     warnings = _warnings(report, changes, result, bindings if target else [])
+    if target:
+        warnings += _unbound(nest, changes)
     if as_json:
         print_json(_what_if_json(result, changes, bindings, warnings))
         return
@@ -156,6 +162,20 @@ def _warnings(report: Report, changes: Changes, result: WhatIf, used: list[Bindi
     ]
     found += [f"{path}: its trip count is not in the report: give --trips" for path in result.unknown]
     return found
+
+
+def _unbound(nest: Nest, changes: Changes) -> list[str]:
+    """Name the loops that keep their trip counts, longest first: are these sizes of the network after all?"""
+    from lstmsim.reports.bind import SMALLEST_BOUND
+
+    kept = [
+        loop for loop in nest.loops.values() if loop.name not in changes.trips and (loop.trips or 0) >= SMALLEST_BOUND
+    ]
+    kept.sort(key=lambda loop: -(loop.latency_cycles or 0.0))
+    if not kept:
+        return []
+    shown = ", ".join(f"{loop.name} ({_count(loop.trips)} trips)" for loop in kept[:_OPERATORS_SHOWN])
+    return [f"not bound to the network, so unchanged: {shown}{' ...' if len(kept) > _OPERATORS_SHOWN else ''}"]
 
 
 def _milliseconds(cycles: float | None, period_s: float | None) -> str:
