@@ -154,12 +154,16 @@ def _warnings(report: Report, changes: Changes, result: WhatIf, used: list[Bindi
             f"the report estimates {1e-6 / estimate:.0f} MHz for this schedule: at {1e-6 / changes.clock_s:.0f} MHz "
             "HLS would need more cycles, which is not modelled"
         )
-    found += [
-        f"{binding.loop}: {binding.trips:.0f} trips read as {binding.term!r}, could be "
-        f"{' or '.join(map(repr, binding.others))}: check, or give --trips"
-        for binding in used
-        if binding.ambiguous
-    ]
+    readings: dict[tuple[float, str, tuple[str, ...]], list[str]] = {}
+    for binding in used:
+        if binding.ambiguous:
+            readings.setdefault((binding.trips, binding.term, binding.others), []).append(binding.loop)
+    for (trips, term, others), loops in readings.items():
+        more = f" and {len(loops) - 1} more" if len(loops) > 1 else ""
+        choices = " or ".join(map(repr, others))
+        found.append(
+            f"{loops[0]}{more}: {trips:.0f} trips read as {term!r}, could be {choices}: check, or give --trips"
+        )
     found += [f"{path}: its trip count is not in the report: give --trips" for path in result.unknown]
     return found
 

@@ -10,15 +10,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from lstmsim.core.loops import adder_tree_levels
+from lstmsim.core.loops import adder_tree_levels, float_chain_depth_cycles, float_tree_depth_cycles
 from lstmsim.errors import ConfigError
 from lstmsim.network import LstmLayer, Network
 from lstmsim.reports.nest import LoopNode, Nest
 from lstmsim.reports.whatif import Changes
 
 GATES = 4
-CHAIN_SLOPE, CHAIN_BASE = 5, 7
-TREE_BASE = 4
+CHAIN_ADD_CYCLES = 5
+TREE_ADD_CYCLES = range(3, 10)
+PORTS = (1, 2, 4)
 SMALLEST_BOUND = 3  # 1 and 2 match anything
 
 
@@ -51,6 +52,8 @@ class Sizes:
             "timesteps units": self.timesteps * self.units,
             "3 units": 3 * self.units,
             "2 units": 2 * self.units,
+            "units / 2": int(_ceil(self.units, 2)),
+            "units / 4": int(_ceil(self.units, 4)),
         }
 
 
@@ -114,14 +117,22 @@ def _matches(sizes: list[Sizes], trips: float) -> Iterator[tuple[str, Sizes]]:
 
 
 def _columns(loop: LoopNode, size: Sizes) -> str:
-    """Return which dimension a pipelined loop's interval follows: II = N / ports for an unrolled row of N terms."""
-    if not loop.pipelined or loop.ii is None or loop.ii < SMALLEST_BOUND:
+    """Return which dimension a pipelined loop's interval and depth follow: those of an unrolled row of N terms.
+
+    Both must agree: II = N / ports alone would match by chance.
+    """
+    if not loop.pipelined or loop.ii is None or loop.depth is None or loop.ii < SMALLEST_BOUND:
         return ""
     for term in ("inputs + units", "inputs", "units"):
         terms = size.terms()[term]
-        if any(_ceil(terms, ports) == loop.ii for ports in (1, 2, 4)) and loop.depth is not None:
+        if _ports(terms, loop.ii) and _depth(loop.ii, loop.depth, terms, terms, loop.ii) == loop.depth:
             return term
     return ""
+
+
+def _ports(terms: int, ii: float) -> int:
+    """Return over how many ports a row of `terms` values is read in `ii` cycles; 0 where none fits."""
+    return next((ports for ports in PORTS if _ceil(terms, ports) == ii), 0)
 
 
 def _ceil(value: float, divisor: float) -> float:
@@ -149,19 +160,21 @@ def rescale(nest: Nest, bindings: list[Binding], old: Network, new: Network) -> 
         trips[binding.loop] = float(target.terms()[binding.term])
         if binding.columns and loop.ii is not None and loop.depth is not None:
             terms, new_terms = source.terms()[binding.columns], target.terms()[binding.columns]
-            ports = next(ports for ports in (1, 2, 4) if _ceil(terms, ports) == loop.ii)
-            ii[binding.loop] = float(_ceil(new_terms, ports))
-            depth[binding.loop] = _depth(loop, terms, new_terms, ii[binding.loop])
+            ii[binding.loop] = float(_ceil(new_terms, _ports(terms, loop.ii)))
+            follows = _depth(loop.ii, loop.depth, terms, new_terms, ii[binding.loop])
+            depth[binding.loop] = loop.depth if follows is None else follows
     return Changes(trips=trips, ii=ii, depth=depth)
 
 
-def _depth(loop: LoopNode, terms: int, new_terms: int, new_ii: float) -> float:
-    """Return the depth for another number of terms: a chain grows with them, a tree with their logarithm."""
-    old_depth, old_ii = loop.depth or 0.0, loop.ii or 0.0
-    if old_depth == CHAIN_SLOPE * terms + CHAIN_BASE:
-        return float(CHAIN_SLOPE * new_terms + CHAIN_BASE)
+def _depth(ii: float, depth: float, terms: int, new_terms: int, new_ii: float) -> float | None:
+    """Return the depth for another number of terms, by the law that the old depth obeys; None where it obeys none.
+
+    A chain of float additions grows with the terms, a balanced tree with their logarithm.
+    """
+    if depth == float_chain_depth_cycles(terms, CHAIN_ADD_CYCLES):
+        return float_chain_depth_cycles(new_terms, CHAIN_ADD_CYCLES)
     levels = adder_tree_levels(terms)
-    per_level = (old_depth - old_ii - TREE_BASE) / levels if levels else 0.0
-    if 1 <= per_level <= 2 * CHAIN_SLOPE:
-        return new_ii + TREE_BASE + round(per_level * adder_tree_levels(new_terms))
-    return max(old_depth + new_ii - old_ii, new_ii)
+    for add_cycles in TREE_ADD_CYCLES:
+        if levels and depth == float_tree_depth_cycles(terms, ii, add_cycles):
+            return float_tree_depth_cycles(new_terms, new_ii, add_cycles)
+    return None

@@ -58,12 +58,16 @@ def find_loop(nest: Nest, name: str) -> str:
     Raises:
         ConfigError: no loop, or several: the message lists them.
     """
-    wanted = _plain(name)
     paths = list(nest.loops)
-    exact = [path for path in paths if _plain(path) == wanted]
-    found = exact or [path for path in paths if _plain(path).endswith("/" + wanted)]
-    if len(found) == 1:
-        return found[0]
+    found: list[str] = []
+    for spelled in (str, _plain):
+        wanted = spelled(name)
+        exact = [path for path in paths if spelled(path) == wanted]
+        found = exact or [path for path in paths if spelled(path).endswith("/" + wanted)]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            break
     if found:
         shown = ", ".join(repr(path) for path in found[:8]) + (" ..." if len(found) > 8 else "")
         raise ConfigError(f"{name!r} names {len(found)} loops, name one: {shown}")

@@ -159,7 +159,7 @@ def test_loop_names_and_values_are_checked() -> None:
     assert find_loop(nest, "loop 2.1") == "toy_top/Loop 2/Loop 2.1"
     assert find_loop(nest, "toy_row/Loop1") == "toy_row/Loop1"
     with pytest.raises(ConfigError, match="names 2 loops"):
-        find_loop(nest, "Loop 1")
+        find_loop(nest, "loop_1")
     with pytest.raises(ConfigError, match="no loop"):
         find_loop(nest, "nothing")
     for word in ("Loop 2", "Loop 2=x", "Loop 2=0", "=3"):
@@ -167,6 +167,14 @@ def test_loop_names_and_values_are_checked() -> None:
             parse_assignments(nest, [word], "--trips")
     with pytest.raises(ConfigError, match="not pipelined"):
         what_if(nest, Changes(ii={"toy_top/Loop 2": 2.0}))
+
+
+def test_names_that_differ_by_underscores_only() -> None:
+    loops = tuple(Loop(name=name, trips=Span(4, 4)) for name in ("LOOP_9_35", "LOOP_93_5"))
+    nest = build_nest(Report(kind="csynth", top="m", modules={"m": Module(name="m", loops=loops)}))
+    assert find_loop(nest, "LOOP_93_5") == "m/LOOP_93_5"
+    with pytest.raises(ConfigError, match="names 2 loops"):
+        find_loop(nest, "loop935")
 
 
 def _run(*arguments: str) -> str:
@@ -193,6 +201,19 @@ def test_command_line() -> None:
         "lstm:units=30,layers=1,timesteps=10,features=4",
     )
     assert "timesteps" in bound
+    elsewhere = json.loads(
+        _run(
+            "what-if",
+            folder,
+            "--network",
+            "lstm:units=7,layers=1,timesteps=10,features=5",
+            "--to",
+            "lstm:units=7,layers=1,timesteps=20,features=5",
+            "--json",
+        )
+    )
+    assert elsewhere["cycles"] == 2755 + 2680
+    assert any("not bound" in note and "rows (60 trips)" in note for note in elsewhere["notes"])
     assert "utilization" in _run("show", str(FIXTURES / "utilization_placed.rpt"))
 
 
