@@ -10,13 +10,12 @@ namespace {
 
 // Where the next beat of a run's weights goes. Lane k always lands in a column that is k modulo BEAT_LANES.
 struct Place {
-    int gate, row, column;
+    int gate, row, beat;
 
     void advance(const Run &run) {
-        PRAGMA(HLS INLINE)
-        column += BEAT_LANES;
-        if (column > columns_of(run)) {
-            column = 0;
+#pragma HLS INLINE
+        if (++beat * BEAT_LANES > columns_of(run)) {
+            beat = 0;
             if (++row == run.units) {
                 row = 0;
                 ++gate;
@@ -26,12 +25,13 @@ struct Place {
 };
 
 void scatter(const beat_t &beat, const Place &place, int columns, matrices_t matrices, int bank) {
-    PRAGMA(HLS INLINE)
+#pragma HLS INLINE
 LOAD_LANE:
     for (int lane = 0; lane < BEAT_LANES; ++lane) {
-        PRAGMA(HLS UNROLL)
-        if (place.column + lane <= columns) {
-            matrices[bank][place.gate][place.row][place.column + lane] =
+#pragma HLS UNROLL
+        const int column = place.beat * BEAT_LANES + lane;
+        if (column <= columns) {
+            matrices[bank][place.gate][place.row][column] =
                 WeightPacking::lane(beat.group[lane / WeightPacking::LANES], lane % WeightPacking::LANES);
         }
     }
@@ -45,7 +45,7 @@ void load_matrices(FOR_EACH_PORT(PORT_PARAMETER) const Run &run, matrices_t matr
     Place place = {0, 0, 0};
 LOAD_BEAT:
     for (int k = 0; k < run.beats; ++k) {
-        PRAGMA(HLS PIPELINE II=1)
+#pragma HLS PIPELINE II=1
         PRAGMA(HLS LOOP_TRIPCOUNT min=1 max=MX_BEATS)
         beat_t beat;
 #define PORT_READ(n) beat.group[n] = WeightPacking::read(weights##n, run.first_beat + k);
@@ -56,7 +56,7 @@ LOAD_BEAT:
     }
 COPY_BEAT:
     for (int k = 0; k < run.beats; ++k) {
-        PRAGMA(HLS PIPELINE II=1)
+#pragma HLS PIPELINE II=1
         PRAGMA(HLS LOOP_TRIPCOUNT min=1 max=MX_BEATS)
         const beat_t beat = staged[k];
 #endif
@@ -66,14 +66,16 @@ COPY_BEAT:
 }
 
 // One row times the active vector (the paper's Fig. 3). A tree adds in levels where that changes no bit; a cascade adds
-// one product after the other while rows overlap, a chain without overlap (see LOOP_ROW). Entries of the vector beyond `columns` are zero: hardware
-// multiplies them, which changes no sum, and C-simulation skips them.
+// one product after the other while rows overlap, a chain without overlap (see LOOP_ROW).
+//
+// Entries of the vector beyond `columns` are zero: hardware multiplies them, which changes no sum, and C-simulation
+// skips them.
 acc_t row_vector_mul(const weight_t row[MX_COL + 1], const state_t vector[MX_COL], int columns) {
-    PRAGMA(HLS INLINE)
+#pragma HLS INLINE
 #ifdef ACCUMULATION_IS_tree
-    PRAGMA(HLS EXPRESSION_BALANCE)
+#pragma HLS EXPRESSION_BALANCE
 #else
-    PRAGMA(HLS EXPRESSION_BALANCE off)
+#pragma HLS EXPRESSION_BALANCE off
 #endif
     acc_t acc = row[0];
 LOOP_MATRIX:
@@ -81,7 +83,7 @@ LOOP_MATRIX:
 #ifdef ACCUMULATION_IS_chain
         PRAGMA(HLS UNROLL factor=ROW_MULTIPLIERS)
 #else
-        PRAGMA(HLS UNROLL)
+#pragma HLS UNROLL
 #endif
 #ifndef __SYNTHESIS__
         if (j == columns) break;
@@ -93,7 +95,7 @@ LOOP_MATRIX:
 }
 
 Function function_of(const Run &run, int gate) {
-    PRAGMA(HLS INLINE)
+#pragma HLS INLINE
     if (run.kind == RUN_DENSE) return run.function;
     return gate == GATE_CANDIDATE ? FUNCTION_TANH : FUNCTION_SIGMOID;
 }
@@ -108,17 +110,17 @@ LOOP_TURN:
     LOOP_ROW:
         for (int row = 0; row < run.units; row += ENGINES) {
 #ifdef ACCUMULATION_IS_chain
-            PRAGMA(HLS PIPELINE off)
+#pragma HLS PIPELINE off
 #else
             PRAGMA(HLS PIPELINE II=MAC_SHARE)
 #endif
             PRAGMA(HLS LOOP_TRIPCOUNT min=1 max=MX_UNITS)
         LOOP_ENGINE:
             for (int engine = 0; engine < ENGINES; ++engine) {
-                PRAGMA(HLS UNROLL)
+#pragma HLS UNROLL
             LOOP_GATE:
                 for (int k = 0; k < PARALLEL_GATES; ++k) {
-                    PRAGMA(HLS UNROLL)
+#pragma HLS UNROLL
                     const int gate = first + k;
                     if (row + engine < run.units && gate < gates_of(run)) {
                         state_t z = row_vector_mul(matrices[bank][gate][row + engine], vector, columns);
@@ -134,10 +136,10 @@ LOOP_TURN:
 void elementwise(const Run &run, const state_t gate[GATES][MX_UNITS], cell_t cell[MX_UNITS], state_t vector[MX_COL]) {
 LOOP_UNIT:
     for (int first = 0; first < run.units; first += ELEMENTWISE_UNROLL) {
-        PRAGMA(HLS PIPELINE II=1)
+#pragma HLS PIPELINE II=1
         PRAGMA(HLS LOOP_TRIPCOUNT min=1 max=MX_UNITS)
         for (int k = 0; k < ELEMENTWISE_UNROLL; ++k) {
-            PRAGMA(HLS UNROLL)
+#pragma HLS UNROLL
             const int u = first + k;
             if (u < run.units) {
                 cell_t c = gate[GATE_FORGET][u] * cell[u] + gate[GATE_INPUT][u] * gate[GATE_CANDIDATE][u];
@@ -151,10 +153,10 @@ LOOP_UNIT:
 }
 
 void copy(const state_t source[], int from, state_t target[], int to, int count) {
-    PRAGMA(HLS INLINE)
+#pragma HLS INLINE
 COPY:
     for (int j = 0; j < count; ++j) {
-        PRAGMA(HLS PIPELINE II=1)
+#pragma HLS PIPELINE II=1
         PRAGMA(HLS LOOP_TRIPCOUNT min=1 max=MX_COL)
         target[to + j] = source[from + j];
     }
@@ -163,12 +165,12 @@ COPY:
 void clear(state_t vector[MX_COL], cell_t cell[MX_UNITS]) {
 CLEAR_VECTOR:
     for (int j = 0; j < MX_COL; ++j) {
-        PRAGMA(HLS UNROLL)
+#pragma HLS UNROLL
         vector[j] = 0;
     }
 CLEAR_CELL:
     for (int u = 0; u < MX_UNITS; ++u) {
-        PRAGMA(HLS PIPELINE II=1)
+#pragma HLS PIPELINE II=1
         cell[u] = 0;
     }
 }
@@ -180,9 +182,9 @@ REPEAT_STEP:
         PRAGMA(HLS LOOP_TRIPCOUNT min=1 max=MX_STEPS)
     REPEAT_VALUE:
         for (int j = 0; j < run.units; ++j) {
-            PRAGMA(HLS PIPELINE II=1)
+#pragma HLS PIPELINE II=1
             PRAGMA(HLS LOOP_TRIPCOUNT min=1 max=MX_COL)
-            PRAGMA(HLS DEPENDENCE variable=values inter false)
+#pragma HLS DEPENDENCE variable=values inter false
             values[to + step * run.stride + j] = values[from + j];
         }
     }
@@ -193,8 +195,8 @@ void compute(const Run &run, const matrices_t matrices, int bank, values_t value
     static state_t vector[MX_COL];
     static state_t results[GATES][MX_UNITS];
     static cell_t cell[MX_UNITS];
-    PRAGMA(HLS ARRAY_PARTITION variable=vector complete)
-    PRAGMA(HLS ARRAY_PARTITION variable=results dim=1 complete)
+#pragma HLS ARRAY_PARTITION variable=vector complete
+#pragma HLS ARRAY_PARTITION variable=results dim=1 complete
     PRAGMA(HLS ARRAY_PARTITION variable=results dim=2 cyclic factor=UNIT_BANKS)
     PRAGMA(HLS ARRAY_PARTITION variable=cell cyclic factor=UNIT_BANKS)
 
@@ -231,10 +233,10 @@ void read_sample(const word_t *inputs, int sample, values_t values) {
     const int groups = ValuePacking::words(IN_VALUES) / ValuePacking::WORDS;
 READ_GROUP:
     for (int group = 0; group < groups; ++group) {
-        PRAGMA(HLS PIPELINE II=1)
+#pragma HLS PIPELINE II=1
         const ValuePacking::group_t bits = ValuePacking::read(inputs, sample * groups + group);
         for (int lane = 0; lane < ValuePacking::LANES; ++lane) {
-            PRAGMA(HLS UNROLL)
+#pragma HLS UNROLL
             const int place = group * ValuePacking::LANES + lane;
             if (place < IN_VALUES) values[place] = ValuePacking::lane(bits, lane);
         }
@@ -245,10 +247,10 @@ void write_sample(const values_t values, int from, word_t *outputs, int sample) 
     const int groups = ValuePacking::words(OUT_VALUES) / ValuePacking::WORDS;
 WRITE_GROUP:
     for (int group = 0; group < groups; ++group) {
-        PRAGMA(HLS PIPELINE II=1)
+#pragma HLS PIPELINE II=1
         ValuePacking::group_t bits = 0;
         for (int lane = 0; lane < ValuePacking::LANES; ++lane) {
-            PRAGMA(HLS UNROLL)
+#pragma HLS UNROLL
             const int place = group * ValuePacking::LANES + lane;
             if (place < OUT_VALUES) ValuePacking::set_lane(bits, lane, io_t(values[from + place]));
         }
@@ -269,13 +271,13 @@ extern "C" void lstm_kernel(FOR_EACH_PORT(PORT_PARAMETER) const word_t *inputs, 
            max_read_burst_length=BURST_BEATS num_read_outstanding=OUTSTANDING_READS)
     PRAGMA(HLS INTERFACE m_axi port=outputs offset=slave bundle=values depth=OUT_WORDS
            max_write_burst_length=BURST_BEATS)
-    PRAGMA(HLS INTERFACE m_axi port=digest offset=slave bundle=digest depth=2)
-    PRAGMA(HLS INTERFACE s_axilite port=inputs bundle=control)
-    PRAGMA(HLS INTERFACE s_axilite port=outputs bundle=control)
-    PRAGMA(HLS INTERFACE s_axilite port=digest bundle=control)
-    PRAGMA(HLS INTERFACE s_axilite port=batch bundle=control)
-    PRAGMA(HLS INTERFACE s_axilite port=load_weights bundle=control)
-    PRAGMA(HLS INTERFACE s_axilite port=return bundle=control)
+#pragma HLS INTERFACE m_axi port=digest offset=slave bundle=digest depth=2
+#pragma HLS INTERFACE s_axilite port=inputs bundle=control
+#pragma HLS INTERFACE s_axilite port=outputs bundle=control
+#pragma HLS INTERFACE s_axilite port=digest bundle=control
+#pragma HLS INTERFACE s_axilite port=batch bundle=control
+#pragma HLS INTERFACE s_axilite port=load_weights bundle=control
+#pragma HLS INTERFACE s_axilite port=return bundle=control
 
 // A split weight memory keeps the second copy, that of a double buffer, in block RAM.
 #ifdef WEIGHT_MEMORY_IS_split

@@ -21,15 +21,6 @@ struct beat_t {
     WeightPacking::group_t group[MEMORY_PORTS];
 };
 
-// Multipliers of a row, banks of the weight memory along its columns, and banks of every vector over units.
-#define ROW_MULTIPLIERS ((MX_COL + MAC_SHARE - 1) / MAC_SHARE)
-#ifdef WEIGHT_BANKS_IS_column
-#define COLUMN_BANKS (MX_COL + 1)
-#else
-#define COLUMN_BANKS ROW_MULTIPLIERS
-#endif
-#define UNIT_BANKS (ENGINES > ELEMENTWISE_UNROLL ? ENGINES : ELEMENTWISE_UNROLL)
-
 // Weights on the chip, of one layer or of all; column 0 holds the bias.
 #define LAYERS_ON_CHIP (RESIDENT_WEIGHTS ? RUNS : 1)
 typedef weight_t matrices_t[LAYERS_ON_CHIP][GATES][MX_UNITS][MX_COL + 1];
@@ -87,6 +78,13 @@ constexpr bool beats_agree(int runs) {
 static_assert(MX_UNITS == check::most_units(RUNS), "MX_UNITS is not the largest number of units");
 static_assert(MX_COL == check::most_columns(RUNS), "MX_COL is not the largest number of columns");
 static_assert(check::beats_agree(RUNS), "the places of the weights in memory do not follow from the sizes");
+static_assert(ROW_MULTIPLIERS == (MX_COL + MAC_SHARE - 1) / MAC_SHARE, "columns do not share multipliers as they should");
+#ifdef WEIGHT_BANKS_IS_column
+static_assert(COLUMN_BANKS == MX_COL + 1, "not every column has a bank of its own");
+#else
+static_assert(COLUMN_BANKS == ROW_MULTIPLIERS, "not every multiplier has a bank of its own");
+#endif
+static_assert(UNIT_BANKS == check::larger(ENGINES, ELEMENTWISE_UNROLL), "vectors over units have another number of banks");
 static_assert(ACTIVATION_TABLE_SIZE == 1 << ACTIVATION_TABLE_LOG2, "the table size is not a power of two");
 static_assert(ACTIVATION_RANGE == 1 << ACTIVATION_RANGE_LOG2, "the table range is not a power of two");
 static_assert(GATES % PARALLEL_GATES == 0, "the gate engines do not share the four gates evenly");

@@ -43,6 +43,9 @@ def network_header(network: Network, config: KernelConfig) -> str:
     sizes = {
         "MX_UNITS": units,
         "MX_COL": columns,
+        "ROW_MULTIPLIERS": (multipliers := -(-columns // config.mac_share)),
+        "COLUMN_BANKS": columns + 1 if config.weight_banks == "column" else multipliers,
+        "UNIT_BANKS": max(config.engines, config.elementwise_unroll),
         "MX_STEPS": max((run.steps for run in runs), default=1),
         "MX_BEATS": max(1, max((run.beats(lanes) for run in runs), default=1)),
         "MX_VALUES": max(network.timesteps * network.features, *(s.timesteps * s.features for s in shapes)),
