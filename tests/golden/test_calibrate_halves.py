@@ -20,6 +20,7 @@ from lstmsim.recalibrate import recalibrate
 HALVES = range(5)
 
 
+@pytest.mark.slow
 def test_one_half_predicts_the_other() -> None:
     rows = [
         replace(row, resources={})  # latency alone: the resources of a design are decided before it runs

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+pytest.importorskip("defusedxml", reason="the extra reports is not installed")
+
 from lstmsim.errors import ReportError
 from lstmsim.reports.nest import ModuleNode, build_nest
 from lstmsim.reports.read import read_report, read_reports
@@ -88,6 +90,7 @@ def test_files_of_one_module_agree() -> None:
     assert compared > 100
 
 
+@pytest.mark.slow
 def test_the_validation_page_is_the_generated_one() -> None:
     place = Path(__file__).parents[2] / "calibration" / "foreign_kernels.py"
     spec = importlib.util.spec_from_file_location("foreign_kernels", place)

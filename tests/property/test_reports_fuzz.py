@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+pytest.importorskip("defusedxml", reason="the extra reports is not installed")
+
 from lstmsim.errors import LstmsimError
 from lstmsim.reports.nest import build_nest
 from lstmsim.reports.read import parse_report

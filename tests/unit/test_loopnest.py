@@ -6,6 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
+
+pytest.importorskip("defusedxml", reason="the extra reports is not installed")
+
 from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st

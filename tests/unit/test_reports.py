@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+pytest.importorskip("defusedxml", reason="the extra reports is not installed")
+
 from lstmsim.errors import ReportError
 from lstmsim.reports.cells import number, seconds, span
 from lstmsim.reports.read import REPORT_LIMIT_BYTES, parse_report, read_report, read_reports
