@@ -5,10 +5,12 @@ import importlib.util
 import numpy as np
 import pytest
 
+from lstmsim.config import KernelConfig
 from lstmsim.errors import ConfigError, HardwareError
 from lstmsim.hardware.backends import BACKENDS, Job, build
 from lstmsim.model import random_model
 from lstmsim.network import DenseLayer, LstmLayer, Network, RepeatLayer, ReshapeLayer, load_preset
+from lstmsim.simulate import simulate
 
 PACKAGES = {"onnxruntime": "onnxruntime", "tensorflow": "tensorflow", "torch": "torch", "torch-jit": "torch"}
 EVERY_LAYER = Network(
@@ -48,6 +50,13 @@ def test_outputs_are_those_of_the_model_in_double_precision(backend, network):
     outputs = build(task).run()
     assert outputs.shape == (2, network.output.timesteps, network.output.features)
     np.testing.assert_allclose(outputs, task.model.predict(task.inputs), atol=2e-5)  # float32 against float64
+
+
+def test_the_simulator_is_a_backend_too():
+    task = job(EVERY_LAYER, "lstmsim")
+    np.testing.assert_array_equal(build(task).run(), simulate(task.model, KernelConfig(), task.inputs))
+    with pytest.raises(HardwareError, match="--device cpu"):
+        build(Job(model=task.model, inputs=task.inputs, target="cuda", backend="lstmsim"))
 
 
 def test_an_unknown_backend_is_refused_with_the_nearest():

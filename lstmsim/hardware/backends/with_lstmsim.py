@@ -15,14 +15,12 @@ def build(job: Job) -> Runner:
     if job.target != "cpu":
         raise HardwareError("lstmsim's simulator runs on the CPU only: use --device cpu")
     from lstmsim._version import __version__
-    from lstmsim.quantise import interface_to_float, quantise_inputs, quantise_model
-    from lstmsim.simulate import host_outputs, run_raw
+    from lstmsim.simulate import prepare
 
-    config, network = KernelConfig(), job.model.network
-    quantised = quantise_model(job.model, config)
+    simulator = prepare(job.model, KernelConfig())
+    threads = job.threads or cpu_cores()
 
     def run() -> Any:
-        raw = run_raw(quantised, quantise_inputs(network, config, job.inputs), threads=job.threads or cpu_cores())
-        return host_outputs(network, interface_to_float(config, raw.outputs))
+        return simulator.run(job.inputs, threads=threads)
 
     return Runner(run=run, library=f"lstmsim {__version__}")
