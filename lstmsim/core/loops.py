@@ -8,7 +8,7 @@ Plain scalar functions that numba can compile. The rules were read in the loop t
 from __future__ import annotations
 
 OUTLINED_OVERHEAD_CYCLES = 2
-"""Entry and exit states of a module that holds one loop (`..._Pipeline_...`)."""
+"""Entry and exit states around a pipelined loop, in a function or in a module of its own (`..._Pipeline_...`)."""
 
 DATAFLOW_OVERHEAD_CYCLES = 2
 """Start and end of a dataflow region; real reports show 2 to 5."""
@@ -35,29 +35,9 @@ def sequential_loop_cycles(trips: float, iteration_cycles: float) -> float:
     return trips * iteration_cycles
 
 
-def flattened_trips(outer_trips: float, inner_trips: float) -> float:
-    """Return the trips of the one loop that a perfect nest of two becomes."""
-    return outer_trips * inner_trips
-
-
-def outlined_module_cycles(loop_cycles: float) -> float:
-    """Return the latency of a module that holds one pipelined loop of `loop_cycles`."""
-    return loop_cycles + OUTLINED_OVERHEAD_CYCLES
-
-
-def sequence_cycles(first_cycles: float, second_cycles: float) -> float:
-    """Return the latency of two steps in sequence; an upper bound where HLS lets independent calls overlap."""
-    return first_cycles + second_cycles
-
-
 def dataflow_latency_cycles(sum_of_stages_cycles: float) -> float:
     """Return the latency of one pass through a dataflow region whose stages wait for whole arrays (ping-pong)."""
     return sum_of_stages_cycles + DATAFLOW_OVERHEAD_CYCLES
-
-
-def dataflow_interval_cycles(slowest_stage_cycles: float) -> float:
-    """Return the cycles between two starts of a dataflow region: its slowest stage and one."""
-    return slowest_stage_cycles + 1
 
 
 def adder_tree_levels(terms: int) -> int:

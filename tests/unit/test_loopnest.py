@@ -16,13 +16,9 @@ from hypothesis import strategies as st
 from lstmsim.cli.report import command
 from lstmsim.core.loops import (
     adder_tree_levels,
-    dataflow_interval_cycles,
-    flattened_trips,
     float_chain_depth_cycles,
     float_tree_depth_cycles,
-    outlined_module_cycles,
     pipelined_loop_cycles,
-    sequence_cycles,
     sequential_loop_cycles,
 )
 from lstmsim.errors import ConfigError, LstmsimError, ReportError
@@ -51,10 +47,6 @@ def test_rules() -> None:
     assert pipelined_loop_cycles(28, 2, 2) == 56
     assert pipelined_loop_cycles(0, 1, 9) == 0
     assert sequential_loop_cycles(28, 14717) == 412076
-    assert outlined_module_cycles(200) == 202
-    assert sequence_cycles(2, 3) == 5
-    assert flattened_trips(20, 5) == 100
-    assert dataflow_interval_cycles(821) == 822
     assert [adder_tree_levels(terms) for terms in (1, 2, 3, 92, 128, 129)] == [0, 1, 2, 7, 7, 8]
     assert float_chain_depth_cycles(92, 5) == 467
     assert float_tree_depth_cycles(40, 10, 5) == 44
