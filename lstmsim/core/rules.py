@@ -21,10 +21,10 @@ RULES = (
     "resident weights need no second copy",
     "staged weights and a double buffer are the same second copy",
     "resident weights need no wider port",
-    "a burst crosses 4 KB, AXI's limit",
-    "weight_memory split takes a second copy",
+    "resident weights are not split",
     "a piecewise activation has no table",
     "weight_banks is for shared multipliers",
+    "a burst crosses 4 KB, AXI's limit",
     "the clock is above the board's",
 )
 
@@ -66,19 +66,32 @@ def broken_group_rule(knobs: Knobs, extent: Extent) -> int:
     return -1
 
 
-def broken_choice_rule(knobs: Knobs, table_choice: int, extent: Extent) -> int:
-    """Return the index in RULES of the first rule that a design breaks by bursts, memories, tables or clock, or -1.
+def broken_resource_rule(knobs: Knobs, table_choice: int) -> int:
+    """Return the index in RULES of the first rule that a design breaks by its memories or tables, or -1.
 
     `table_choice` is the index of the table size on its axis: where there is no table only the first is kept.
     """
-    if knobs.burst_beats * knobs.memory_bits > 8 * AXI_BURST_BYTES:
+    if knobs.weight_memory == SPLIT and knobs.resident_weights:
         return 11
-    if knobs.weight_memory == SPLIT and not (knobs.double_buffer or knobs.staged_weights):
-        return 12
     if knobs.activation > INTERPOLATED and table_choice > 0:
-        return 13
+        return 12
     if knobs.bank_per_column and knobs.mac_share == 1:
+        return 13
+    return -1
+
+
+def broken_time_rule(knobs: Knobs, extent: Extent) -> int:
+    """Return the index in RULES of the first rule that a design breaks by its bursts or its clock, or -1."""
+    if knobs.burst_beats * knobs.memory_bits > 8 * AXI_BURST_BYTES:
         return 14
     if knobs.clock_hz > extent.clock_max_hz:
         return 15
     return -1
+
+
+def broken_rule(knobs: Knobs, table_choice: int, extent: Extent) -> int:
+    """Return the index in RULES of the first rule that a design breaks, or -1."""
+    rule = broken_group_rule(knobs, extent)
+    if rule < 0:
+        rule = broken_resource_rule(knobs, table_choice)
+    return rule if rule >= 0 else broken_time_rule(knobs, extent)

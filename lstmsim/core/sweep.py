@@ -16,7 +16,7 @@ from lstmsim.core.design import (
 from lstmsim.core.energy import PowerCoefficients, average_w, inference_joule, switching_w, traffic_bytes
 from lstmsim.core.pareto import insert
 from lstmsim.core.resources import usage
-from lstmsim.core.rules import Extent, broken_choice_rule, broken_group_rule
+from lstmsim.core.rules import Extent, broken_group_rule, broken_resource_rule, broken_time_rule
 
 AXES = (
     "formats", "parallel_gates", "mac_share", "engines", "instances", "layer_parallel", "systolic_steps",
@@ -112,9 +112,9 @@ class Tally(NamedTuple):
     """What a sweep counts and keeps.
 
     counts [5]: evaluated, fitting, feasible, on the front, sampled; pruned [rules]; broken [constraints, 2]: designs
-    that break a constraint, and that break no other; best [constraints]: best value among designs that fit the budget;
-    front [capacity, objectives] and tags [capacity]; hint [1]: the row that rejected a point last; sample
-    [capacity, 1 + metrics]: index and metrics of some feasible designs.
+    that break a constraint, and that break no other (beyond the budget: of those that fit); best [constraints]: best
+    value among designs that fit the budget; front [capacity, objectives] and tags [capacity]; hint [1]: the row that
+    rejected a point last; sample [capacity, 1 + metrics]: index and metrics of some feasible designs.
     """
 
     counts: Any
@@ -128,9 +128,9 @@ class Tally(NamedTuple):
 
 
 class Work(NamedTuple):
-    """Working memory of one thread: metric [metrics], point [objectives], digits [axes], times [choices, 4].
+    """Working memory of one thread: metric [metrics], point [objectives], digits [axes], times [choices, 6].
 
-    The last column of times says whether a row is known.
+    Columns of times: latency, throughput, bytes read, then KNOWN, RULE (below 0: none broken) and CLOCK.
     """
 
     metric: Any
@@ -140,6 +140,7 @@ class Work(NamedTuple):
 
 
 BUDGET_LIMITS = 6
+KNOWN, RULE, CLOCK = 3, 4, 5
 EVALUATED, FITTING, FEASIBLE, FRONT, SAMPLED = 0, 1, 2, 3, 4
 SAMPLE_HASH = 2654435761
 SAMPLE_MASK = 0xFFFFFFFF
@@ -201,11 +202,11 @@ def times_of(layers: Layers, load: Workload, knobs: Knobs, model: Model) -> Time
     return Times(latency, throughput, traffic_bytes(layers, knobs))
 
 
-def combine(knobs: Knobs, times: Times, used: Usage, model: Model, accuracy: float) -> Figures:
+def combine(clock_hz: float, batch: int, times: Times, used: Usage, c: PowerCoefficients, accuracy: float) -> Figures:
     """Return what a design costs, given its times and its resources."""
-    switching = switching_w(used, knobs.clock_hz, model.power)
-    joule = inference_joule(times.latency_s, knobs.batch, switching, times.bytes_read, model.power)
-    power = average_w(joule, times.latency_s, knobs.batch)
+    switching = switching_w(used, clock_hz, c)
+    joule = inference_joule(times.latency_s, batch, switching, times.bytes_read, c)
+    power = average_w(joule, times.latency_s, batch)
     return Figures(
         times.latency_s, times.throughput_per_s, used.lut, used.lutram, used.ff, used.bram18, used.uram, used.dsp,
         power, joule, accuracy,
@@ -215,13 +216,14 @@ def combine(knobs: Knobs, times: Times, used: Usage, model: Model, accuracy: flo
 def figures(layers: Layers, load: Workload, knobs: Knobs, model: Model, accuracy: float) -> Figures:
     """Return what a design costs."""
     used = usage(layers, load.features, knobs, model.resources)
-    return combine(knobs, times_of(layers, load, knobs, model), used, model, accuracy)
+    times = times_of(layers, load, knobs, model)
+    return combine(knobs.clock_hz, knobs.batch, times, used, model.power, accuracy)
 
 
-def first_digits(index: int, sizes: Any, digits: Any, stop: int) -> None:
-    """Write the first `stop` digits of a number in mixed radix `sizes`."""
-    rest = index
-    for axis in range(stop - 1, -1, -1):
+def set_digits(number: int, sizes: Any, digits: Any, first: int, stop: int) -> None:
+    """Write the digits first..stop-1 of a number in mixed radix `sizes`."""
+    rest = number
+    for axis in range(stop - 1, first - 1, -1):
         digits[axis] = rest % sizes[axis]
         rest = rest // sizes[axis]
 
@@ -237,22 +239,32 @@ def next_digits(sizes: Any, digits: Any, first: int, stop: int) -> None:
         axis -= 1
 
 
-def count_violations(metric: Any, limits: Any, counts: Any, broken: Any, best: Any) -> int:
-    """Return how many constraints a design breaks, and count which; fitting designs may set a new best."""
-    violations, last, over_budget = 0, 0, 0
-    for c in range(len(limits)):
-        if not limits[c, 1] * metric[int(limits[c, 0])] <= limits[c, 2]:
+def count_over_budget(used: Usage, limits: Any, broken: Any, designs: int) -> int:
+    """Return how many resources exceed the budget, and count which, for `designs` designs."""
+    needs = (used.lut, used.lutram, used.ff, used.bram18, used.uram, used.dsp)
+    violations, last = 0, 0
+    for c in range(BUDGET_LIMITS):
+        if not needs[c] <= limits[c, 2]:
+            broken[c, 0] += designs
+            violations += 1
+            last = c
+    if violations == 1:
+        broken[last, 1] += designs
+    return violations
+
+
+def count_violations(metric: Any, limits: Any, broken: Any, best: Any) -> int:
+    """Return how many constraints beyond the budget a design breaks, count which, and keep the best seen."""
+    violations, last = 0, 0
+    for c in range(BUDGET_LIMITS, len(limits)):
+        value = limits[c, 1] * metric[int(limits[c, 0])]
+        best[c] = min(best[c], value)
+        if not value <= limits[c, 2]:
             broken[c, 0] += 1
             violations += 1
             last = c
-            if c < BUDGET_LIMITS:
-                over_budget += 1
     if violations == 1:
         broken[last, 1] += 1
-    if over_budget == 0:
-        counts[FITTING] += 1
-        for c in range(BUDGET_LIMITS, len(limits)):
-            best[c] = min(best[c], limits[c, 1] * metric[int(limits[c, 0])])
     return violations
 
 
@@ -281,12 +293,27 @@ def keep_sample(index: int, metric: Any, counts: Any, sample: Any, sample_below:
         counts[SAMPLED] = row + 1
 
 
-def known_times(layers: Layers, load: Workload, knobs: Knobs, model: Model, choice: int, times: Any) -> Times:
-    """Return the times of a group's choice of time axes, computed on the first call."""
-    if times[choice, 3] == 0.0:
-        times[choice, 0], times[choice, 1], times[choice, 2] = times_of(layers, load, knobs, model)
-        times[choice, 3] = 1.0
-    return Times(times[choice, 0], times[choice, 1], times[choice, 2])
+def start_times(
+    digits: Any, values: Any, formats: Any, clocks_hz: Any, sizes: Any, batch: int, extent: Extent, times: Any
+) -> int:
+    """Write clock and broken rule of every choice of the time axes, times not yet known; return how many are valid."""
+    valid = 0
+    for choice in range(len(times)):
+        knobs = knobs_at(digits, values, formats, clocks_hz, batch)
+        times[choice, KNOWN] = 0.0
+        times[choice, CLOCK] = knobs.clock_hz
+        times[choice, RULE] = broken_time_rule(knobs, extent)
+        if times[choice, RULE] < 0.0:
+            valid += 1
+        next_digits(sizes, digits, FIRST_TIME_AXIS, len(sizes))
+    return valid
+
+
+def count_pruned_times(times: Any, pruned: Any) -> None:
+    """Count the choices of time axes that break a rule."""
+    for choice in range(len(times)):
+        if times[choice, RULE] >= 0.0:
+            pruned[int(times[choice, RULE])] += 1
 
 
 def sweep_group(
@@ -300,30 +327,41 @@ def sweep_group(
     limits, objectives, counts, pruned, broken = goal.limits, goal.objectives, tally.counts, tally.pruned, tally.broken
     best, front, tags, hint, sample = tally.best, tally.front, tally.tags, tally.hint, tally.sample
     metric, point, digits, times = work.metric, work.point, work.digits, work.times
-    last_times = choices_between(sizes, FIRST_TIME_AXIS, len(sizes))
-    last_resources = choices_between(sizes, FIRST_RESOURCE_AXIS, FIRST_TIME_AXIS)
-    width = len(objectives)
-    times[:, 3] = 0.0
-    for _ in range(last_resources):
-        used = usage(layers, load.features, knobs_at(digits, values, formats, clocks_hz, load.batch), model.resources)
-        for choice in range(last_times):
-            knobs = knobs_at(digits, values, formats, clocks_hz, load.batch)
-            rule = broken_choice_rule(knobs, digits[TABLE_SIZE_AXIS], extent)
-            if rule >= 0:
-                pruned[rule] += 1
-            else:
-                known = known_times(layers, load, knobs, model, choice, times)
-                write_figures(combine(knobs, known, used, model, accuracy), metric)
-                counts[EVALUATED] += 1
-                if count_violations(metric, limits, counts, broken, best) == 0:
-                    counts[FEASIBLE] += 1
-                    for k in range(width):
-                        point[k] = objectives[k, 1] * metric[int(objectives[k, 0])]
-                    counts[FRONT] = insert(front, tags, counts[FRONT], point, index, width, hint)
-                    keep_sample(index, metric, counts, sample, sample_below)
-            index += 1
-            next_digits(sizes, digits, FIRST_TIME_AXIS, len(sizes))
-        next_digits(sizes, digits, FIRST_RESOURCE_AXIS, FIRST_TIME_AXIS)
+    axes, width, batch = len(sizes), len(objectives), load.batch
+    valid = start_times(digits, values, formats, clocks_hz, sizes, batch, extent, times)
+    for resource in range(choices_between(sizes, FIRST_RESOURCE_AXIS, FIRST_TIME_AXIS)):
+        first = index + resource * len(times)
+        set_digits(resource, sizes, digits, FIRST_RESOURCE_AXIS, FIRST_TIME_AXIS)
+        knobs = knobs_at(digits, values, formats, clocks_hz, batch)
+        rule = broken_resource_rule(knobs, digits[TABLE_SIZE_AXIS])
+        if rule >= 0:
+            pruned[rule] += len(times)
+            continue
+        counts[EVALUATED] += valid
+        if valid < len(times):
+            count_pruned_times(times, pruned)
+        used = usage(layers, load.features, knobs, model.resources)
+        if count_over_budget(used, limits, broken, valid) > 0:
+            continue
+        counts[FITTING] += valid
+        for choice in range(len(times)):
+            if times[choice, RULE] >= 0.0:
+                continue
+            if times[choice, KNOWN] == 0.0:
+                set_digits(choice, sizes, digits, FIRST_TIME_AXIS, axes)
+                timed = knobs_at(digits, values, formats, clocks_hz, batch)
+                times[choice, 0], times[choice, 1], times[choice, 2] = times_of(layers, load, timed, model)
+                times[choice, KNOWN] = 1.0
+            known = Times(times[choice, 0], times[choice, 1], times[choice, 2])
+            write_figures(combine(times[choice, CLOCK], batch, known, used, model.power, accuracy), metric)
+            if count_violations(metric, limits, broken, best) == 0:
+                counts[FEASIBLE] += 1
+                for k in range(width):
+                    point[k] = objectives[k, 1] * metric[int(objectives[k, 0])]
+                counts[FRONT] = insert(front, tags, counts[FRONT], point, first + choice, width, hint)
+                keep_sample(first + choice, metric, counts, sample, sample_below)
+        set_digits(0, sizes, digits, FIRST_TIME_AXIS, axes)
+    set_digits(0, sizes, digits, FIRST_RESOURCE_AXIS, axes)
 
 
 def sweep(
@@ -337,7 +375,7 @@ def sweep(
     sizes = tables.sizes
     size = choices_between(sizes, FIRST_RESOURCE_AXIS, len(sizes))
     work.digits[:] = 0
-    first_digits(start, sizes, work.digits, FIRST_RESOURCE_AXIS)
+    set_digits(start, sizes, work.digits, 0, FIRST_RESOURCE_AXIS)
     for group in range(start, stop):
         if tally.counts[FRONT] + size > len(tally.tags):
             return group

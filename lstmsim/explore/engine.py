@@ -186,7 +186,7 @@ def _new_work(problem: Problem) -> core.Work:
         metric=np.zeros(len(core.METRICS)),
         point=np.zeros(len(problem.goal.objectives)),
         digits=np.zeros(len(core.AXES), np.int64),
-        times=np.zeros((time_choices, 4)),
+        times=np.zeros((time_choices, 6)),
     )
 
 

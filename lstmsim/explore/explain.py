@@ -49,7 +49,7 @@ def explain_nothing(
     count, alone = int(tally.broken[worst, 0]), int(tally.broken[worst, 1])
     text = (
         f"no design of {network} on {device} meets every constraint: {problem.limit_names[worst]} excludes most, "
-        f"{count:,} of {evaluated:,}"
+        f"{count:,} of the {fitting:,} that fit"
     )
     if alone:
         text += f"; without it {alone:,} would be left"

@@ -11,9 +11,10 @@ import numpy as np
 
 from lstmsim.calibration import Calibration, load_calibration
 from lstmsim.config import KernelConfig
+from lstmsim.core.compiled import records_of_rows
 from lstmsim.core.cycles import cell_columns, cell_rows
 from lstmsim.core.design import DENSE, KIND, STEPS
-from lstmsim.core.rules import Extent, broken_choice_rule, broken_group_rule
+from lstmsim.core.rules import Extent, broken_rule
 from lstmsim.core.sweep import (
     AXES,
     FIRST_RESOURCE_AXIS,
@@ -24,8 +25,8 @@ from lstmsim.core.sweep import (
     Tables,
     Workload,
     figures,
-    first_digits,
     knobs_at,
+    set_digits,
 )
 from lstmsim.device import FpgaDevice
 from lstmsim.energy import power_coefficients
@@ -64,7 +65,7 @@ class Problem:
     def digits_at(self, index: int) -> Any:
         """Return the choice on every axis of a design, [axes]."""
         digits = np.zeros(len(AXES), np.int64)
-        first_digits(index, self.tables.sizes, digits, len(AXES))
+        set_digits(index, self.tables.sizes, digits, 0, len(AXES))
         return digits
 
     def figures_at(self, index: int) -> dict[str, float]:
@@ -82,8 +83,7 @@ class Problem:
         digits = self.digits_at(index)
         tables = self.tables
         knobs = knobs_at(digits, tables.values, tables.formats, tables.clocks_hz, self.load.batch)
-        rule = broken_group_rule(knobs, self.extent)
-        return rule if rule >= 0 else broken_choice_rule(knobs, digits[TABLE_SIZE_AXIS], self.extent)
+        return broken_rule(knobs, digits[TABLE_SIZE_AXIS], self.extent)
 
 
 def pack_problem(
@@ -113,7 +113,7 @@ def pack_problem(
     packed = kernel_model(network, device, KernelConfig(), batch)
     board = packed.board(values)
     return Problem(
-        layers=np.array(packed.layers, np.int64),
+        layers=records_of_rows(packed.layers),
         load=Workload(packed.outputs, packed.features, batch, queue),
         extent=extent_of(packed.layers, device),
         model=Model(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from lstmsim.config import KernelConfig
 from lstmsim.core.sweep import METRICS
+from lstmsim.errors import ConfigError
 from lstmsim.explore.goals import METRIC_NAMES
 from lstmsim.explore.space import DesignSpace
 
@@ -72,6 +73,26 @@ class Exploration:
         """Return the design of the front that is best by one objective."""
         name, sign = METRIC_NAMES[objective]
         return min(self.designs(), key=lambda design: sign * design.figures[name])
+
+    def excess(self, config: KernelConfig) -> float:
+        """Return how far a design of the space is from the front, as a share.
+
+        Some design of the front is better by this share or more in every objective at once; 0 is on the front (or
+        not beaten in every objective).
+
+        Raises:
+            ConfigError: the space has no such design.
+        """
+        index = self.space.index_of(config, self.space.axes["clock_hz"][-1])
+        if index is None:
+            raise ConfigError("the space has no such design: its knobs must be among the choices of the axes")
+        own = self.problem.figures_at(index)
+        metrics = [METRIC_NAMES[name] for name in self.objectives]
+        gains = [
+            min((own[name] / other[name]) ** sign if other[name] and own[name] else 1.0 for name, sign in metrics)
+            for other in (design.figures for design in self.designs())
+        ]
+        return max(0.0, max(gains) - 1.0)
 
     def sample_rows(self) -> list[dict[str, float]]:
         """Return the sample as rows by "index" and metric."""

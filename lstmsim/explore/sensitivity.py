@@ -9,7 +9,7 @@ from typing import Any
 
 from lstmsim.calibration import Calibration
 from lstmsim.config import KernelConfig, replace_knobs
-from lstmsim.core.rules import broken_choice_rule, broken_group_rule
+from lstmsim.core.rules import broken_rule
 from lstmsim.design_choice import fits_budget
 from lstmsim.device import FpgaDevice
 from lstmsim.errors import ConfigError
@@ -124,8 +124,7 @@ def _replaced(config: KernelConfig, knobs: dict[str, Any]) -> KernelConfig | Non
 
 def _is_valid(network: Network, device: FpgaDevice, config: KernelConfig) -> bool:
     packed = kernel_model(network, device, config, 1)
-    extent = extent_of(packed.layers, device)
-    return broken_group_rule(packed.knobs, extent) < 0 and broken_choice_rule(packed.knobs, 0, extent) < 0
+    return broken_rule(packed.knobs, 0, extent_of(packed.layers, device)) < 0
 
 
 def _change(

@@ -22,6 +22,7 @@ from lstmsim.explore import default_space, explore, load_space, parse_constraint
 from lstmsim.explore.goals import METRIC_NAMES, parse_quantity
 from lstmsim.explore.problem import pack_problem
 from lstmsim.explore.space import KNOB_AXES, DesignSpace
+from lstmsim.measurements import package_measurements, read_measurements
 from lstmsim.network import load_preset
 
 RESOURCE_METRICS = ("lut", "lutram", "ff", "bram18", "uram", "dsp")
@@ -200,16 +201,43 @@ def test_index_and_configuration_are_inverse(network, device):
 
 
 def test_the_designs_of_the_paper_are_in_the_space():
+    rows = read_measurements(package_measurements() / "paper-fpga.csv")
+    assert len(rows) == 21
+    for row in rows:
+        network, device = load_preset(row.network), load_device(row.device)
+        space = default_space(network, device)
+        index = space.index_of(row.config, device.clock_hz)
+        assert index is not None, row.id
+        assert packed(network, device, space).rule_broken_at(index) == -1, row.id
+
+
+def measured_config(row_id):
+    rows = read_measurements(package_measurements() / "paper-fpga.csv")
+    return next(row.config for row in rows if row.id == row_id)
+
+
+@pytest.fixture(scope="module")
+def wide_ports():
+    """Every 16-bit design with 512-bit ports."""
     network, device = load_preset("autoenc-5"), load_device("u280")
-    space = default_space(network, device)
-    final = KernelConfig(memory_bits=512, memory_ports=2, elementwise_unroll=128, engines=2)
-    for config in (
-        KernelConfig(widen_ports=True),
-        dataclasses.replace(final, engines=1),
-        final,
-        dataclasses.replace(final, engines=1, instances=4),
-    ):
-        assert space.index_of(config, device.clock_hz) is not None
+    base = default_space(network, device)
+    axes = {**base.axes, "memory_bits": (512,), "widen_ports": (False,), "accumulation": ("tree", "cascade")}
+    return network, device, dataclasses.replace(base, formats=base.formats[1:2], axes=axes)
+
+
+def test_two_engines_with_512_bits_are_within_5_percent_of_the_front(wide_ports):
+    network, device, space = wide_ports
+    front = explore(network, device, space=space)
+    assert 0 <= front.excess(measured_config("t3-512-x2")) <= 0.05
+
+
+def test_four_lstms_are_on_the_front_of_throughput_without_the_rejected_techniques(wide_ports):
+    network, device, space = wide_ports
+    axes = {**space.axes, "systolic_steps": (1,), "layer_parallel": (False,)}
+    found = explore(
+        network, device, space=dataclasses.replace(space, axes=axes), objectives=("throughput", "dsp", "lut", "lutram")
+    )
+    assert found.excess(measured_config("t3-batch128")) <= 0.05
 
 
 def test_constraints_hold_on_the_whole_front(network, device):
