@@ -167,30 +167,20 @@ def _show(summary: dict[str, Any], config: KernelConfig, kept: Trace | None, *, 
     if kept is None:
         return
     signals = Table(title=None if quiet else "Inside, by layer and signal")
-    headings = (
-        "layer",
-        "signal",
-        "min",
-        "max",
-        "overflows: product",
-        "sum",
-        "value",
-        "clamped",
-        "rms error",
-        "largest",
-    )
-    for heading in headings:
+    for heading in ("layer", "signal", "min", "max", "beyond", "clamped", "rms", "largest"):
         signals.add_column(heading, justify="left" if heading == "signal" else "right")
     for one in kept.signals:
-        name = one.signal if one.pass_number == 0 else f"{one.signal} (reverse pass)"
-        shares = (one.product_overflows, one.sum_overflows, one.value_overflows, one.value_saturations)
+        beyond = (one.product_overflows, one.sum_overflows, one.value_overflows)
         signals.add_row(
             str(one.layer),
-            name,
-            f"{one.low:.4g}",
-            f"{one.high:.4g}",
-            *(f"{100 * share:.3g} %" for share in shares),
-            f"{one.rms_error:.3g}",
-            f"{one.largest_error:.3g}",
+            one.signal if one.pass_number == 0 else f"{one.signal} (2nd pass)",
+            f"{one.low:.3g}",
+            f"{one.high:.3g}",
+            " ".join(f"{100 * share:.2g}%" for share in beyond) if any(beyond) else "none",
+            f"{100 * one.value_saturations:.2g}%",
+            f"{one.rms_error:.2g}",
+            f"{one.largest_error:.2g}",
         )
     console.print(signals)
+    if not quiet:
+        console.print("beyond: products, sums and values out of range; rms, largest: error against float64")

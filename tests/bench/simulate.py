@@ -10,17 +10,21 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import re
+import shutil
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from lstmsim.config import KernelConfig, float_config
+from lstmsim.config import KernelConfig, float_config, replace_knobs
 from lstmsim.model import DenseWeights, Model, random_model
 from lstmsim.network import DenseLayer, LstmLayer, RepeatLayer, load_preset
 from lstmsim.quantise import quantise_model
@@ -42,22 +46,32 @@ class Pair:
     ratio: float
 
 
-def paired(ours: Callable[[], Any], theirs: Callable[[], Any], rounds: int, slot_s: float) -> Pair:
+def paired(
+    ours: Callable[[], Any],
+    theirs: Callable[[], Any],
+    rounds: int,
+    slot_s: float,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Pair:
     """Return medians over rounds in which both take turns; the ratio is the median of the rounds' ratios."""
     repeats = [max(1, int(slot_s / max(timed(call, 1), 1e-7))) for call in (ours, theirs)]
     mine, others, ratios = [], [], []
     for _ in range(rounds):
-        mine.append(timed(ours, repeats[0]))
-        others.append(timed(theirs, repeats[1]))
+        mine.append(timed(ours, repeats[0], clock))
+        others.append(timed(theirs, repeats[1], clock))
         ratios.append(others[-1] / mine[-1])
     return Pair(statistics.median(mine), statistics.median(others), statistics.median(ratios))
 
 
-def timed(call: Callable[[], Any], repeats: int) -> float:
-    start = time.perf_counter()
+def timed(call: Callable[[], Any], repeats: int, clock: Callable[[], float] = time.perf_counter) -> float:
+    start = clock()
     for _ in range(repeats):
         call()
-    return (time.perf_counter() - start) / repeats
+    return (clock() - start) / repeats
+
+
+# Processor time of a contender that runs on one thread: a machine that others share does not enter it.
+ONE_THREAD = time.process_time
 
 
 def onnx_session(model: Model) -> Any:
@@ -187,7 +201,7 @@ def float_runtimes(rounds: int, slot_s: float, peak: float) -> None:
         if gap > 1e-4:
             raise SystemExit(f"{name}: onnxruntime runs another network (largest difference {gap:g})")
         ours = lambda s=simulator, x=single: s.run(x)  # noqa: E731
-        pair = paired(ours, lambda s=session, x=single: s.run(None, {"x": x}), rounds, slot_s)
+        pair = paired(ours, lambda s=session, x=single: s.run(None, {"x": x}), rounds, slot_s, ONE_THREAD)
         share = network.macs * batch / pair.ours_s / peak
         row(
             name,
@@ -207,9 +221,40 @@ def float_runtimes(rounds: int, slot_s: float, peak: float) -> None:
         floats = Simulator(quantise_model(model, float_config()))
         check_bits(floats, single)
         pair = paired(
-            lambda s=floats, x=single: s.run(x), lambda s=session, x=single: s.run(None, {"x": x}), rounds, slot_s
+            lambda s=floats, x=single: s.run(x),
+            lambda s=session, x=single: s.run(None, {"x": x}),
+            rounds,
+            slot_s,
+            ONE_THREAD,
         )
         row(name, batch, "onnxruntime (ours: float32 in order)", pair)
+
+
+def csimulation(rounds: int, slot_s: float) -> None:
+    """Rows against the C++ kernel compiled by g++ -O3 with ap_fixed; its own clock times it."""
+    from lstmsim.device import load_device
+    from lstmsim.hls.project import write_project
+
+    model = random_model(load_preset("autoenc-5"), 1)
+    network = model.network
+    for what, config in (("wrap", KernelConfig()), ("round, saturate", replace_knobs(KernelConfig(), ROUNDED))):
+        inputs = np.random.default_rng(2).uniform(-1, 1, (256, network.timesteps, network.features))
+        simulator = Simulator(quantise_model(model, config))
+        check_bits(simulator, inputs)
+        with tempfile.TemporaryDirectory() as folder:
+            project = Path(folder) / "project"
+            write_project(model, config, load_device("u280"), project, inputs=inputs[:2])
+            done = subprocess.run(["make", "bench"], cwd=project, capture_output=True, text=True)
+        found = re.search(r"seconds_per_inference ([0-9.]+)", done.stdout)
+        if not found or "PASS" not in done.stdout:
+            print(f"C-simulation ({what}): did not run: {(done.stderr or done.stdout).strip()[-200:]}")
+            continue
+        theirs_s = float(found[1])
+        for batch in (1, 256):
+            times = [timed(lambda s=simulator, x=inputs[:batch]: s.run(x), 3, ONE_THREAD) for _ in range(rounds)]
+            ours_s = statistics.median(times)
+            pair = Pair(ours_s, theirs_s * batch, theirs_s * batch / ours_s)
+            row(network.name, batch, f"g++ -O3 ap_fixed ({what})", pair, simulator.plan.path.value)
 
 
 def first_call() -> None:
@@ -239,6 +284,8 @@ def main() -> None:
     peak = int16_peak_macs_s()
     print(f"int16 multiply-add peak of one core: {peak / 1e9:.1f} GMAC/s")
     print(f"{'network':10} {'batch':>4}  {'against':34} {'ours ms':>10} {'theirs ms':>10} {'ratio':>10}")
+    if shutil.which("g++"):
+        csimulation(rounds, slot_s)
     float_runtimes(rounds, slot_s, peak)
     first_call()
 

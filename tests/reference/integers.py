@@ -78,7 +78,7 @@ class Kernel:
         self.weight, self.accumulator = self.config.weight_format, self.config.accumulator_format
 
     def run(self, sample: list[list[int]]) -> tuple[list[list[int]], list[Any]]:
-        """Return outputs [T][features] in io_t and, for every pass, its hidden and cell states in order of time steps."""
+        """Return outputs [T][features] in io_t and the hidden and cell states of every pass, by time step."""
         io = self.config.io_format
         values = [[assign(v, io.fractional_bits, self.state, io) for v in row] for row in sample]
         states = []
@@ -88,9 +88,9 @@ class Kernel:
                 states += outputs
                 last = [-1 if not one.reverse else 0 for one in kept]
                 if layer.return_sequences:
-                    values = [sum((out[0][t] for out in outputs), []) for t in range(len(values))]
+                    values = [[v for out in outputs for v in out[0][t]] for t in range(len(values))]
                 else:
-                    values = [sum((out[0][t] for out, t in zip(outputs, last, strict=True)), [])]
+                    values = [[v for out, t in zip(outputs, last, strict=True) for v in out[0][t]]]
             elif kept is not None:
                 values = [self._dense(kept, row) for row in values]
             elif hasattr(layer, "count"):
