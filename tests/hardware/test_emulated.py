@@ -2,7 +2,9 @@
 
 import dataclasses
 import json
+import sys
 import time
+import types
 
 import numpy as np
 import pytest
@@ -16,8 +18,9 @@ from lstmsim.hardware import board_timing, emulated, xrt
 from lstmsim.hardware.axlf import Xclbin
 from lstmsim.hardware.axlf_writer import xclbin_bytes
 from lstmsim.hardware.lstm_board import KERNEL, LstmKernel
+from lstmsim.measurements import read_measurements
 from lstmsim.model import random_model
-from lstmsim.network import DenseLayer, LstmLayer, Network, RepeatLayer
+from lstmsim.network import DenseLayer, LstmLayer, Network, RepeatLayer, network_from_shape
 from lstmsim.quantise import quantise_inputs, quantise_model
 from lstmsim.simulate import run_raw
 
@@ -257,3 +260,46 @@ def test_wrong_options_are_one_clear_error(words, complaint):
     done = run("lstm:units=4,timesteps=3", *words)
     assert isinstance(done.exception, ConfigError | HardwareError)
     assert complaint in str(done.exception)
+
+
+def test_pyxrt_comes_first(monkeypatch):
+    own = types.ModuleType("pyxrt")
+    monkeypatch.setitem(sys.modules, "pyxrt", own)
+    assert xrt.load_runtime() is own
+
+
+class BoardRuntime(emulated.EmulatedRuntime):
+    """The emulated board as a real one would look: no mode of its own."""
+
+    mode = None
+
+
+def test_the_command_writes_the_rows_of_a_board(tmp_path, monkeypatch):
+    network = network_from_shape("lstm:units=4,timesteps=3")
+    config = KernelConfig(memory_bits=64)
+    design = emulated.Design(network=network, config=config, device=DEVICE)
+    description = emulated.design_of(network, config, DEVICE)
+    path = tmp_path / "kernel.xclbin"
+    path.write_bytes(xclbin_bytes(dataclasses.replace(description, mode="hw", xsa="xilinx_u280_gen3x16_xdma_1")))
+    monkeypatch.setattr(xrt, "load_runtime", lambda: BoardRuntime(design))
+    monkeypatch.setattr(xrt, "probe", lambda device: None)
+    monkeypatch.delenv("XCL_EMULATION_MODE", raising=False)
+    rows = tmp_path / "rows.csv"
+    words = ["--xclbin", str(path), "--set", "memory_bits=64", "--repeat", "3", "--batch", "1,4", "-o", str(rows)]
+    done = run(network.name, *words)
+    assert done.return_value == 0, done.output
+    first, second = read_measurements(rows)
+    assert (first.device, first.network, first.batch, second.batch) == ("u280", network.name, 1, 4)
+    assert first.config == config
+    assert first.extra["mode"] == "hw"
+    assert first.extra["xsa"] == "xilinx_u280_gen3x16_xdma_1"
+    assert first.extra["uuid"] == str(description.uuid)
+    assert first.latency_s == pytest.approx(design.call_s(1))
+
+    design.digest = KernelConfig().digest
+    refused = run(network.name, *words, "--force")
+    assert isinstance(refused.exception, HardwareError)
+    assert "was built from configuration" in str(refused.exception)
+    monkeypatch.setenv("XCL_EMULATION_MODE", "noop")
+    design.digest = None
+    assert "mode 'noop' are no measurements" in str(run(network.name, *words, "--force").exception)
