@@ -140,13 +140,12 @@ def read_xclbin_info(text: str, where: str) -> Report:
         ReportError: no clock.
     """
     head = fields_of(text.splitlines(), limit=400)
-    achieved = [float(mhz) for mhz in re.findall(r"Achieved Freq: *([0-9]{1,6}(?:\.[0-9]{1,6})?) *MHz", text)]
-    asked = [float(mhz) for mhz in re.findall(r"Requested Freq: *([0-9]{1,6}(?:\.[0-9]{1,6})?) *MHz", text)]
+    asked, reached = _kernel_clock_mhz(text)
     data = re.findall(r"Type: *DATA\s{1,80}Frequency: *([0-9]{1,6}(?:\.[0-9]{1,6})?) *MHz", text)
-    clocks = [mhz for mhz in (achieved or [float(value) for value in data]) if mhz > 0]
-    if not clocks:
+    clock = reached or next((float(mhz) for mhz in data if float(mhz) > 0), None)
+    if not clock:
         raise ReportError(f"{where}: xclbin information without the frequency of a data clock")
-    target = next((mhz for mhz in asked if mhz > 0), clocks[0])
+    target = asked or clock
     return Report(
         kind="xclbin-info",
         path=where,
@@ -155,9 +154,30 @@ def read_xclbin_info(text: str, where: str) -> Report:
         part=head.get("fpga device", ""),
         top=head.get("kernels", ""),
         clock_target_s=1e-6 / target,
-        clock_estimate_s=1e-6 / clocks[0],
+        clock_estimate_s=1e-6 / clock,
         notes=tuple(f"{key}: {head[key]}" for key in ("board", "name", "uuid (xclbin)") if head.get(key)),
     )
+
+
+def _kernel_clock_mhz(text: str) -> tuple[float | None, float | None]:
+    """Return what the kernel clock was asked for and what it reached, among the scalable and system clocks.
+
+    The kernel's first clock is `..._aclk_kernel_00`; others, such as the one of HBM, may come before it.
+    """
+    found: list[tuple[str, float | None, float | None]] = []
+    for line in text.splitlines():
+        key, _, value = line.strip().partition(":")
+        mhz = number(value.removesuffix("MHz"))
+        if key == "Name":
+            found.append((value.strip(), None, None))
+        elif key == "Requested Freq" and found:
+            found[-1] = (found[-1][0], mhz, found[-1][2])
+        elif key == "Achieved Freq" and found:
+            found[-1] = (found[-1][0], found[-1][1], mhz)
+    reached = [clock for clock in found if clock[2]]
+    kernel = [clock for clock in reached if clock[0].endswith("aclk_kernel_00")]
+    _name, asked, got = (kernel or reached or [("", None, None)])[0]
+    return asked or None, got
 
 
 def read_run_summary(text: str, where: str) -> Report:
