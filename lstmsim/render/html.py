@@ -40,7 +40,7 @@ def report_data(
     Args:
         network: the network of the report.
         devices: the boards that it is about.
-        configs: a configuration for each of them, None for processors.
+        configs: a configuration for each of them; None takes the default, and is right for processors.
         batch: inputs of a call.
         calibration: coefficients for FPGAs in place of the package's own.
         fronts: explorations to draw.
@@ -48,11 +48,12 @@ def report_data(
         command: the command line that makes this report.
     """
     from lstmsim.device import FpgaDevice, device_names, load_device
-    from lstmsim.estimate import estimate
+    from lstmsim.estimate import chosen_config, estimate
 
     parts = []
-    for device, config in zip(devices, configs, strict=True):
+    for device, given in zip(devices, configs, strict=True):
         own = calibration if isinstance(device, FpgaDevice) else None
+        config = given or (chosen_config(network, device, own) if isinstance(device, FpgaDevice) else None)
         result = estimate(network, device, config, batch=batch, calibration=own).to_dict()
         parts.append({**result, **({"digest": config.digest} if config else {})})
     others = [estimate(network, load_device(name), batch=batch) for name in device_names()]
@@ -157,7 +158,7 @@ def _network(network: Network) -> dict[str, Any]:
 
 def _stage(stage: Stage) -> dict[str, Any]:
     return {
-        "layer": type(stage.layer).__name__.removesuffix("Layer"),
+        "layer": type(stage.layer).__name__.removesuffix("Layer").replace("Lstm", "LSTM"),
         "input": f"{stage.input.timesteps} x {stage.input.features}",
         "output": f"{stage.output.timesteps} x {stage.output.features}",
         "params": stage.params,

@@ -8,7 +8,7 @@ const OPTIONS = { responsive: true, displaylogo: false };
 const LAYOUT = { margin: { l: 70, r: 20, t: 20, b: 60 }, font: { size: 14 }, legend: { orientation: "h", y: 1.12 } };
 const INTEGERS = new Set(["lut", "lutram", "ff", "bram18", "uram", "dsp"]);
 const number = (value) => value === null ? "-" : Math.abs(value) >= 1000 ? Math.round(value).toLocaleString("en") : Number(value.toPrecision(4)).toString();
-const marker = (i) => ({ color: COLORS[i % 7], pattern: { shape: PATTERNS[i % 7], fgcolor: "#ffffff" }, line: { color: "#1a1a1a", width: 0.5 } });
+const marker = (i) => ({ color: COLORS[i % 7], pattern: { shape: PATTERNS[i % 7], fillmode: "overlay", fgcolor: "#ffffff", size: 9, solidity: 0.2 }, line: { color: "#1a1a1a", width: 0.5 } });
 const bars = (name, i, x, y) => ({ type: "bar", name, x, y, marker: marker(i) });
 
 function drawPhases() {
@@ -63,7 +63,7 @@ function drawPareto() {
   const limits = { latency_s: limit("pareto-latency", 1e-3), dsp: limit("pareto-dsp", 1), lut: limit("pareto-lut", 1) };
   const kept = report.fronts.map((front) => front.designs.filter((d) => Object.entries(limits).every(([name, most]) => d.figures[name] <= most)));
   const traces = report.fronts.map((front, i) => ({
-    type: "scattergl" in Plotly ? "scattergl" : "scatter", mode: "markers", name: front.device, x: kept[i].map((d) => d.figures[x]), y: kept[i].map((d) => d.figures[y]),
+    type: "scatter", mode: "markers", name: front.device, x: kept[i].map((d) => d.figures[x]), y: kept[i].map((d) => d.figures[y]),
     text: kept[i].map((d) => `design ${d.index}<br>` + report.metrics.map((m) => `${m} ${number(d.figures[m])}`).join("<br>") + (d.knobs ? `<br>${d.knobs.replaceAll("<", "&lt;")}` : "")),
     hovertemplate: "%{text}<extra>%{fullData.name}</extra>", marker: { color: COLORS[i % 7], symbol: SYMBOLS[i % 7], size: 8, opacity: 0.8, line: { width: 0.5, color: "#1a1a1a" } },
   }));
@@ -75,6 +75,7 @@ function drawPareto() {
     const row = document.createElement("tr");
     row.tabIndex = 0;
     for (const text of [`${report.fronts[i].device} ${d.index}`, ...report.metrics.map((m) => number(d.figures[m])), d.knobs]) row.appendChild(document.createElement("td")).textContent = text;
+    row.lastChild.className = "knobs";
     row.addEventListener("keydown", (event) => {
       const next = { ArrowDown: row.nextElementSibling, ArrowUp: row.previousElementSibling }[event.key];
       if (next) { next.focus(); event.preventDefault(); }
