@@ -222,12 +222,24 @@ def _write_folder(target: Path, data: dict[str, bytes], texts: dict[str, str], *
         sources = data_folder("hls")
         _fill(building, ((name, (sources / name).read_bytes()) for name in source_names()))
         _check_target(target, force=force)
-        if target.is_dir():
-            shutil.rmtree(target)
-        building.rename(target)
+        _move_into_place(building, target)
     except BaseException:
         shutil.rmtree(building, ignore_errors=True)
         raise
+
+
+def _move_into_place(building: Path, target: Path) -> None:
+    """Put the finished folder where the old one was, which is removed last."""
+    old = Path(f"{building}.old")
+    if target.is_dir():
+        target.rename(old)
+    try:
+        building.rename(target)
+    except BaseException:
+        if old.is_dir():
+            old.rename(target)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _fill(folder: Path, files: Iterable[tuple[str, bytes]]) -> None:
