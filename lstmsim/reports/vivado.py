@@ -21,6 +21,18 @@ _SITES = {
     "dsps": ("dsp", 1),
     "dsp slices": ("dsp", 1),
 }
+_HIERARCHY_COLUMNS = {
+    "total luts": ("lut", 1),
+    "lutrams": ("lutram", 1),
+    "srls": ("lutram", 1),
+    "ffs": ("ff", 1),
+    "ramb36": ("bram18", 2),
+    "ramb18": ("bram18", 1),
+    "uram": ("uram", 1),
+    "dsp blocks": ("dsp", 1),
+    "dsp48 blocks": ("dsp", 1),
+    "dsp slices": ("dsp", 1),
+}
 _KERNEL_COLUMNS = {"lut": ("lut", 1), "lutasmem": ("lutram", 1), "reg": ("ff", 1), "bram": ("bram18", 2)}
 _KERNEL_COLUMNS |= {"uram": ("uram", 1), "dsp": ("dsp", 1)}
 _PNR_KEYS = {"LUT": "lut", "FF": "ff", "DSP": "dsp", "BRAM": "bram18", "URAM": "uram", "SRL": "srl"}
@@ -39,6 +51,8 @@ def read_utilization(text: str, where: str) -> Report:
     available: dict[str, float] = {}
     for _start, blocks in tables(lines):
         names = [cell.strip().lower() for cell in blocks[0][-1]]
+        if "total luts" in names and len(blocks) > 1 and not used:
+            used = _hierarchy_counts(names, blocks[1][0])
         if names[:2] != ["site type", "used"]:
             continue
         column = names.index("available") if "available" in names else None
@@ -64,6 +78,16 @@ def read_utilization(text: str, where: str) -> Report:
         resources=used,
         available=available,
     )
+
+
+def _hierarchy_counts(names: list[str], row: list[str]) -> dict[str, float]:
+    """Return the counts of the top instance in a table "Utilization by Hierarchy", its first row."""
+    counts: dict[str, float] = {}
+    for name, cell in zip(names, row, strict=False):
+        ours, value = _HIERARCHY_COLUMNS.get(name), number(cell)
+        if ours and value is not None:
+            counts[ours[0]] = counts.get(ours[0], 0.0) + value * ours[1]
+    return counts
 
 
 def _vivado_version(head: dict[str, str]) -> str:
@@ -135,7 +159,8 @@ def read_timing(text: str, where: str) -> Report:
     }
     if not slacks:
         raise ReportError(f"{where}: a timing report without a clock that has both a period and a slack")
-    clock = min(slacks, key=lambda name: slacks[name])
+    kernels = [name for name in slacks if "kernel" in name.lower()]  # a platform has clocks of its own
+    clock = min(kernels or slacks, key=lambda name: slacks[name])
     period, slack = periods[clock], slacks[clock]
     if not 0 < period < 1e6 or not period - slack > 0:
         raise ReportError(f"{where}: clock {clock!r} has the period {period} ns and the slack {slack} ns")

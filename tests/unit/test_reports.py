@@ -111,6 +111,26 @@ def test_vivado_counts_tiles_as_two_bram18() -> None:
     assert linked.available["dsp"] == 9020
 
 
+def test_utilization_by_hierarchy() -> None:
+    text = """
+| Tool Version : Vivado v.2021.2 (lin64) Build 1
+| Design       : toy
+| Device       : xczu7ev-ffvc1156-2-e
+Utilization Design Information
+
+1. Utilization by Hierarchy
++----------+--------+------------+------------+---------+------+------+--------+--------+------+------------+
+| Instance | Module | Total LUTs | Logic LUTs | LUTRAMs | SRLs |  FFs | RAMB36 | RAMB18 | URAM | DSP Blocks |
++----------+--------+------------+------------+---------+------+------+--------+--------+------+------------+
+| toy      |  (top) |       5000 |       4200 |     500 |  300 | 6000 |     10 |      3 |    1 |         71 |
+|   core_U |   core |       4000 |       3600 |     400 |    0 | 5000 |     10 |      3 |    1 |         71 |
++----------+--------+------------+------------+---------+------+------+--------+--------+------+------------+
+"""
+    report = parse_report(text.encode(), "x")
+    assert report.resources == {"lut": 5000, "lutram": 800, "ff": 6000, "bram18": 23, "uram": 1, "dsp": 71}
+    assert report.version == "2021.2"
+
+
 def test_timing_takes_the_worst_clock() -> None:
     report = read_report(FIXTURES / "timing_summary.rpt")
     assert report.status == "not met"
