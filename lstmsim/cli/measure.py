@@ -105,8 +105,11 @@ def _measure(options: dict[str, Any], plan: Plan) -> list[Timing]:
 
     networks = [load_network(name) for name in options["networks"]] + _grid(options["grid"])
     batches = _numbers(options["batches"], "--batch")
-    hidden = options["quiet"] or options["as_json"]
-    with Progress(console=Console(stderr=True), transient=True, disable=hidden) as progress:
+    if not networks:
+        raise ConfigError("nothing to measure: name a network, or give --grid")
+    console = Console(stderr=True)
+    hidden = options["quiet"] or options["as_json"] or not console.is_terminal
+    with Progress(console=console, transient=True, disable=hidden) as progress:
         task = progress.add_task("measure", total=timing.steps_of_work(len(networks), len(batches), plan))
         cases = len(networks) * len(batches)
         with time_limit(cases * (BUILD_LIMIT_S + 4 * plan.limit_s), f"measuring {cases} case(s)"):

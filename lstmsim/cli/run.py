@@ -156,8 +156,9 @@ def _timed(options: dict[str, Any], kernel: LstmKernel, inputs: Any, batches: li
 
     from lstmsim.hardware import board_timing
 
-    hidden = options["quiet"] or options["as_json"]
-    with Progress(console=Console(stderr=True), transient=True, disable=hidden) as progress:
+    console = Console(stderr=True)
+    hidden = options["quiet"] or options["as_json"] or not console.is_terminal
+    with Progress(console=console, transient=True, disable=hidden) as progress:
         task = progress.add_task("run", total=len(batches))
         return board_timing.time_calls(
             kernel,

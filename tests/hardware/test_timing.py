@@ -133,6 +133,17 @@ def test_the_command_never_writes_over_a_file(tmp_path):
     assert target.read_text() == "mine"
 
 
+def test_nothing_to_measure_is_an_error():
+    with pytest.raises(ConfigError, match="nothing to measure"):
+        CliRunner().invoke(command, [], catch_exceptions=False)
+
+
+@pytest.mark.parametrize("words", [["--grid", "1:2"], ["--grid", "a:1:1"], ["--batch", "1,x"]])
+def test_wrong_lists_are_errors(words):
+    with pytest.raises(ConfigError, match=words[0]):
+        CliRunner().invoke(command, ["autoenc-1", *words], catch_exceptions=False)
+
+
 def test_a_grid_has_every_point():
     networks = timing.grid([16, 32], [1, 2], [5])
     assert [network.name for network in networks] == [
