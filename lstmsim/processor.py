@@ -7,12 +7,13 @@ launches kernels that leave the machine idle. On CPUs the products do.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 from lstmsim.calibration import Calibration
-from lstmsim.device import ProcessorDevice, load_device
-from lstmsim.errors import CalibrationError
+from lstmsim.device import Device, ProcessorDevice, load_device
+from lstmsim.errors import CalibrationError, UnknownDevice
 from lstmsim.network import Network
 
 PHASE_OF = {"base_s": "launch", "step_s": "steps", "weight_s": "weights", "mac_s": "products"}
@@ -45,7 +46,7 @@ def processor_coefficients(device: ProcessorDevice, calibration: Calibration) ->
             name: f"{name}.{device.name}" for name in PHASE_OF if f"{name}.{device.name}" in calibration.coefficients
         }
         return ProcessorCoefficients({name: calibration.value(full) for name, full in names.items()}, names, (), 0.0)
-    peers = [load_device(name) for name in calibration.devices]
+    peers = _devices_of_the_package(calibration.devices)
     alike = [peer.name for peer in peers if peer.kind == device.kind and peer.edge == device.edge]
     alike = alike or [peer.name for peer in peers if peer.kind == device.kind]
     if not alike:
@@ -57,6 +58,15 @@ def processor_coefficients(device: ProcessorDevice, calibration: Calibration) ->
             values[name] = math.exp(sum(map(math.log, known)) / len(known))
     reason = f"no run was measured on {device.name}: taken from {', '.join(alike)}"
     return ProcessorCoefficients(values, {}, (reason,), CLASS_LOG_SIGMA)
+
+
+def _devices_of_the_package(names: Iterable[str]) -> list[Device]:
+    """Return the devices that can be found by name; a machine of the user's own has its file elsewhere."""
+    found = []
+    for name in names:
+        with suppress(UnknownDevice):
+            found.append(load_device(name))
+    return found
 
 
 def processor_seconds(network: Network, batch: int, coefficients: dict[str, float]) -> dict[str, float]:

@@ -48,6 +48,9 @@ def test_three_networks_predict_the_other_four(tmp_path):
     if error >= 0.2:  # a machine under load: measure longer, once
         error = held_out_error(tmp_path, 3.0)
     assert error < 0.2
+    calibration = load_calibration(str(tmp_path / "fitted.toml"))
+    with pytest.raises(CalibrationError, match="measure 'v100' first"):  # a machine of one's own is no peer of a GPU
+        estimate("lstm-cell", "v100", calibration=calibration)
 
 
 def test_emulated_rows_are_refused(tmp_path):
