@@ -172,7 +172,7 @@ def run_study(
     if not ids:
         raise CalibrationError("no measurement has this quantity: add rows")
     fit = fit_logarithms(priors, predict, measured, sigma)
-    left_out = leave_one_out(priors, predict, measured, sigma, groups or ids)
+    left_out = leave_one_out(priors, predict, measured, sigma, groups or ids, start=fit.values)
     return Study(fit, tuple(ids), tuple(quantities), left_out, rows_that_matter(fit, predict, ids))
 
 
