@@ -22,7 +22,7 @@ from lstmsim.core.cell import (
 from lstmsim.core.cell_float import activate_float
 from lstmsim.core.fixed import assign
 from lstmsim.core.jit import njit_cached
-from lstmsim.core.simd import SAMPLES, WIDE, assign32, products32, shift_wrap32
+from lstmsim.core.simd import SAMPLES, WIDE, assign32, cell_tiles32, hidden_tiles32, shift_wrap32
 
 # Rows of `stages` in the 32-bit form, each with the ten fields of `simd.assign32`: the sum in its accumulator's
 # width, then in state_t; f*c + i*g in cell_t; o*tanh(c) in state_t
@@ -66,23 +66,14 @@ def _cells_int32(sums, tiles, cells, at, hidden, scratch, rules):
             gates[k] = tanh[np.uint32(gates[k]) & gate_mask]
         for k in range(first + 3 * SAMPLES, first + 4 * SAMPLES):
             gates[k] = sigmoid[np.uint32(gates[k]) & gate_mask]
-        for k in range(SAMPLES):
-            squashed[tile * SAMPLES + k] = products32(
-                gates[first + SAMPLES + k],
-                cells[at + tile * SAMPLES + k],
-                align[0],
-                gates[first + k],
-                gates[first + 2 * SAMPLES + k],
-                align[1],
-            )
-    count = tiles * SAMPLES
-    _assign_all(squashed, 0, count, cells[at : at + count], stages[STAGE_CELL])
-    for tile in range(tiles):
-        first = tile * WIDE + 3 * SAMPLES
-        for k in range(SAMPLES):
-            value = tanh_cell[np.uint32(cells[at + tile * SAMPLES + k]) & cell_mask]
-            squashed[tile * SAMPLES + k] = np.int32(value) * gates[first + k]
-    _assign_all(squashed, 0, count, hidden, stages[STAGE_HIDDEN])
+    gates_at, stage = np.int64(gates.ctypes.data), np.int64(stages.ctypes.data)
+    row = stages.itemsize * STAGE_FIELDS
+    cells_at = np.int64(cells.ctypes.data) + cells.itemsize * at
+    cell_tiles32(gates_at, cells_at, np.int64(align.ctypes.data), stage + row * STAGE_CELL, tiles)
+    for k in range(tiles * SAMPLES):
+        squashed[k] = tanh_cell[np.uint32(cells[at + k]) & cell_mask]
+    squashed_at, hidden_at = np.int64(squashed.ctypes.data), np.int64(hidden.ctypes.data)
+    hidden_tiles32(gates_at, squashed_at, hidden_at, stage + row * STAGE_HIDDEN, tiles)
 
 
 @njit_cached()

@@ -299,14 +299,77 @@ def pair32(context, first, second):
     return signature, generate
 
 
+def _assign_vector(builder: Any, value: Any, stage: list[Any]) -> Any:
+    gain, drop, addend, negative, odd, low, high, outside, base, mask = stage
+    whole = emit_drop(builder, builder.shl(value, gain), drop, addend, negative, odd)
+    clamped = _clamp(builder, whole, low, high)
+    kept = builder.select(builder.icmp_signed("==", clamped, whole), whole, builder.and_(clamped, outside))
+    return builder.add(builder.and_(builder.sub(kept, base), mask), base)
+
+
+def _tile_loop(name: str, arguments: int, body: Any) -> Any:
+    """Return an intrinsic of 64-bit arguments, the last the count of tiles, whose body is emitted once for each tile."""
+
+    def generate(target_context, builder, signature, values):
+        module = builder.module
+        if name not in module.globals:
+            function = ir.Function(module, ir.FunctionType(ir.VoidType(), [I64] * arguments), name)
+            function.linkage = "linkonce_odr"
+            function.attributes.add("noinline")
+            inner = ir.IRBuilder(function.append_basic_block("entry"))
+            step = body(inner, *function.args[:-1])
+            with cgutils.for_range_slice(inner, _constant(0), function.args[-1], _constant(1), I64) as (tile, _):
+                for first in range(0, SAMPLES, VECTOR_BYTES // 4):
+                    step(tile, first)
+            inner.ret_void()
+        builder.call(module.globals[name], values)
+        return target_context.get_dummy_value()
+
+    return generate
+
+
+def _constants(builder: Any, address: Any, count: int) -> list[Any]:
+    lanes = VECTOR_BYTES // 4
+    return [_splat(builder, _load(builder, address, _constant(field), I32, 1), lanes) for field in range(count)]
+
+
+def _cell_step(builder: Any, gates: Any, cells: Any, align: Any, stage: Any) -> Any:
+    fields, (left, right) = _constants(builder, stage, 10), _constants(builder, align, 2)
+    lanes = VECTOR_BYTES // 4
+
+    def step(tile: Any, first: int) -> None:
+        at = builder.add(builder.mul(tile, _constant(WIDE)), _constant(first))
+        entry, forget, candidate = (
+            _load(builder, gates, builder.add(at, _constant(gate * SAMPLES)), I32, lanes) for gate in range(3)
+        )
+        place = builder.add(builder.mul(tile, _constant(SAMPLES)), _constant(first))
+        kept = builder.shl(builder.mul(forget, _load(builder, cells, place, I32, lanes)), left)
+        added = builder.shl(builder.mul(entry, candidate), right)
+        _store(builder, _assign_vector(builder, builder.add(kept, added), fields), cells, place, I32)
+
+    return step
+
+
+def _hidden_step(builder: Any, gates: Any, squashed: Any, hidden: Any, stage: Any) -> Any:
+    fields = _constants(builder, stage, 10)
+    lanes = VECTOR_BYTES // 4
+
+    def step(tile: Any, first: int) -> None:
+        at = builder.add(builder.mul(tile, _constant(WIDE)), _constant(first + 3 * SAMPLES))
+        place = builder.add(builder.mul(tile, _constant(SAMPLES)), _constant(first))
+        product = builder.mul(_load(builder, gates, at, I32, lanes), _load(builder, squashed, place, I32, lanes))
+        _store(builder, _assign_vector(builder, product, fields), hidden, place, I32)
+
+    return step
+
+
 @intrinsic
-def products32(context, a, b, shift_ab, c, d, shift_cd):
-    """Return (a*b << shift_ab) + (c*d << shift_cd) on 32 bits."""
-    signature = types.int32(*[types.int32] * 6)
+def cell_tiles32(context, gates, cells, align, stage, tiles):
+    """Assign f*c + i*g to cells, for tiles of gates [tiles, 4, 16]; all arguments but the count are addresses."""
+    return types.void(*[types.int64] * 5), _tile_loop("lstmsim_cells", 5, _cell_step)
 
-    def generate(target_context, builder, signature, arguments):
-        a, b, shift_ab, c, d, shift_cd = arguments
-        first = builder.shl(builder.mul(a, b), shift_ab)
-        return builder.add(first, builder.shl(builder.mul(c, d), shift_cd))
 
-    return signature, generate
+@intrinsic
+def hidden_tiles32(context, gates, squashed, hidden, stage, tiles):
+    """Assign o * tanh(c) to hidden, for tiles of gates [tiles, 4, 16]; all arguments but the count are addresses."""
+    return types.void(*[types.int64] * 5), _tile_loop("lstmsim_hidden", 5, _hidden_step)

@@ -251,7 +251,7 @@ def csimulation(rounds: int, slot_s: float) -> None:
             continue
         theirs_s = float(found[1])
         for batch in (1, 256):
-            times = [timed(lambda s=simulator, x=inputs[:batch]: s.run(x), 3, ONE_THREAD) for _ in range(rounds)]
+            times = [timed(lambda s=simulator, x=inputs[:batch]: s.run(x), 3) for _ in range(rounds)]
             ours_s = statistics.median(times)
             pair = Pair(ours_s, theirs_s * batch, theirs_s * batch / ours_s)
             row(network.name, batch, f"g++ -O3 ap_fixed ({what})", pair, simulator.plan.path.value)
