@@ -23,7 +23,7 @@ from lstmsim.quantise import QuantisedModel, Raw, activation_tables
 
 SOURCES = Path(__file__).parents[2] / "hls"
 DRIVER = Path(__file__).with_name("driver.cpp")
-FLAGS = ("-std=c++14", "-O1", "-fPIC", "-ffp-contract=off", "-Wno-unknown-pragmas")
+FLAGS = ("-std=c++14", "-O1", "-DNDEBUG", "-fPIC", "-ffp-contract=off", "-Wno-unknown-pragmas")
 PREAMBLE = '#include "ap_fixed.h"\n#include "ap_int.h"\n#include <vector>\n'
 
 
