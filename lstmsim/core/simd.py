@@ -308,7 +308,7 @@ def _assign_vector(builder: Any, value: Any, stage: list[Any]) -> Any:
 
 
 def _tile_loop(name: str, arguments: int, body: Any) -> Any:
-    """Return an intrinsic of 64-bit arguments, the last the count of tiles, whose body is emitted once for each tile."""
+    """Return an intrinsic of 64-bit arguments, the last the count of tiles, whose body is emitted for each tile."""
 
     def generate(target_context, builder, signature, values):
         module = builder.module
