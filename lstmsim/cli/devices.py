@@ -56,19 +56,23 @@ def _as_dict(device: Device) -> dict[str, Any]:
 
 def _fpga_table(devices: list[FpgaDevice], *, quiet: bool) -> Table:
     table = _table(
-        "FPGAs", "name", "edge", "LUT", "LUT memory", "FF", "BRAM18", "URAM", "DSP", "MHz", "GB/s", "W", quiet=quiet
+        "FPGAs", "name", "edge", "LUT", "LUTRAM", "FF", "BRAM18", "URAM", "DSP", "MHz", "GB/s", "W", quiet=quiet
     )
     for device in devices:
-        counts = [f"{value:,.0f}" for value in device.budget.as_dict().values()]
+        counts = [_count(value) for value in device.budget.as_dict().values()]
         table.add_row(
             device.name,
-            _EDGE[device.edge],
+            device.edge,
             *counts,
             f"{device.clock_hz / 1e6:.0f}",
             f"{device.memory_bandwidth_bytes_per_s / 1e9:.4g}",
             f"{device.max_power_w:g}",
         )
     return table
+
+
+def _count(value: float) -> str:
+    return f"{value / 1e3:,.0f}k" if value >= 1e5 else f"{value:,.0f}"
 
 
 def _processor_table(devices: list[Device], *, quiet: bool) -> Table:
@@ -78,7 +82,7 @@ def _processor_table(devices: list[Device], *, quiet: bool) -> Table:
             continue
         table.add_row(
             device.name,
-            _EDGE[device.edge],
+            device.edge,
             device.kind,
             f"{device.cores:,}",
             f"{device.memory_bytes / 1e9:g}",
@@ -92,10 +96,10 @@ def _processor_table(devices: list[Device], *, quiet: bool) -> Table:
 def _table(title: str, *headings: str, quiet: bool) -> Table:
     from rich.table import Table
 
-    table = Table(title=None if quiet else title, title_justify="left")
+    table = Table(title=None if quiet else title, title_justify="left", padding=(0, 0, 0, 1))
     for heading in headings:
         left = heading in {"name", "edge", "kind"}
-        table.add_column(heading, justify="left" if left else "right", no_wrap=heading == "name")
+        table.add_column(heading, justify="left" if left else "right", no_wrap=True)
     return table
 
 

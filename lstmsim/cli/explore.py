@@ -153,10 +153,12 @@ def _write(found: Exploration, output: str | None, plot: str | None, *, force: b
 def _print(found: Exploration, designs: list[Design], *, quiet: bool) -> None:
     from rich.console import Console
 
-    from lstmsim.render.exploration import front_table
+    from lstmsim.render.exploration import front_table, knob_lines
 
     console = Console()
     console.print(front_table(found, designs, quiet=quiet))
+    for line in knob_lines(designs):
+        console.print(line, highlight=False)
     if quiet:
         return
     pruned = sum(found.pruned.values())

@@ -25,21 +25,19 @@ def joule_text(value: float) -> str:
 
 
 def front_table(found: Exploration, designs: list[Design], *, quiet: bool) -> Table:
-    """Return designs of a front as a table: figures, then the knobs on which they differ."""
+    """Return the figures of designs of a front as a table; `knob_lines` names the designs by the same numbers."""
     from rich.table import Table
 
-    shown_knobs = varying_knobs(designs)
     title = f"Pareto front of {found.network} on {found.device}, best {found.objectives[0]} first"
     table = Table(title=None if quiet else title, title_justify="left")
-    for heading in ("latency", "throughput", "DSP", "LUT", "BRAM18", "energy"):
-        table.add_column(heading, justify="right", no_wrap=heading != "throughput")
-    known = designs and not math.isnan(designs[0].figures["accuracy"])
-    if known:
-        table.add_column("accuracy", justify="right")
-    table.add_column("knobs that differ", overflow="fold")
-    for design in designs:
+    known = bool(designs) and not math.isnan(designs[0].figures["accuracy"])
+    headings = ["#", "latency", "throughput", "DSP", "LUT", "BRAM18", "energy", *(["accuracy"] if known else [])]
+    for heading in headings:
+        table.add_column(heading, justify="right", no_wrap=True)
+    for number, design in enumerate(designs, start=1):
         f = design.figures
         cells = [
+            str(number),
             time_text(f["latency_s"]),
             rate_text(f["throughput_per_s"]),
             f"{f['dsp']:,.0f}",
@@ -47,10 +45,22 @@ def front_table(found: Exploration, designs: list[Design], *, quiet: bool) -> Ta
             f"{f['bram18']:,.0f}",
             joule_text(f["energy_j"]),
         ]
-        if known:
-            cells.append(percent_text(f["accuracy"]))
-        table.add_row(*cells, knobs_text(design, shown_knobs))
+        table.add_row(*cells, *([percent_text(f["accuracy"])] if known else []))
     return table
+
+
+def knob_lines(designs: list[Design]) -> list[str]:
+    """Return the knobs that all designs share (where not the default), then those of each that differ."""
+    from lstmsim.config import KernelConfig
+
+    varying = varying_knobs(designs)
+    defaults = KernelConfig().to_dict()
+    first = designs[0].config.to_dict()
+    shared = [name for name, value in first.items() if name not in varying and value != defaults[name]]
+    lines = ["all  " + knobs_text(designs[0], shared)] if shared else []
+    if varying:
+        lines += [f"{number:>3}  {knobs_text(design, varying)}" for number, design in enumerate(designs, start=1)]
+    return lines
 
 
 def varying_knobs(designs: list[Design]) -> list[str]:
