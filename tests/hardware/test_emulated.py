@@ -214,6 +214,7 @@ def test_an_xclbin_without_the_kernel_is_refused(tmp_path):
 
 
 def run(*words):
+    """Call the command; `return_value` is its exit code, `exception` what it raised."""
     return CliRunner().invoke(command, [*words], catch_exceptions=True, standalone_mode=False)
 
 
@@ -240,7 +241,9 @@ def test_the_command_prints_a_table():
 def test_the_command_reads_samples(tmp_path):
     np.save(tmp_path / "x.npy", np.zeros((2, 3, 1)))
     words = ["lstm:units=4,timesteps=3", "--target", "emulate", "--repeat", "1", "--json"]
-    assert json.loads(run(*words, "--input", str(tmp_path / "x.npy")).output)["values_compared"] == 2 * 3 * 4
+    done = run(*words, "--input", str(tmp_path / "x.npy"))
+    assert done.exception is None
+    assert json.loads(done.output)["values_compared"] == 2 * 3 * 4
     np.save(tmp_path / "y.npy", np.zeros((2, 3, 2)))
     assert "do not fit" in str(run(*words, "--input", str(tmp_path / "y.npy")).exception)
 
