@@ -179,7 +179,8 @@ def _configs(
     given = replace_knobs(
         config_from_toml(config_file) if config_file else KernelConfig(), parse_assignments(assignments), "--set"
     )
-    made: Labelled = [(os.path.basename(config_file or "--set"), given)] if config_file or assignments else []
+    alone = bool(assignments) and not formats and sweep is None
+    made: Labelled = [(os.path.basename(config_file or "--set"), given)] if config_file or alone else []
     for text in formats:
         number = parse_format(text)
         made.append((str(number), format_config(number, given)))
