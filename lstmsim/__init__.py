@@ -18,12 +18,15 @@ if TYPE_CHECKING:
     from lstmsim.errors import LstmsimError as LstmsimError
     from lstmsim.estimate import Estimate as Estimate
     from lstmsim.estimate import estimate as estimate
+    from lstmsim.explore import explore as explore
+    from lstmsim.explore.sensitivity import what_if as what_if
     from lstmsim.fixedpoint import FixedFormat as FixedFormat
     from lstmsim.fixedpoint import parse_format as parse_format
     from lstmsim.importers import load_model as load_model
     from lstmsim.importers import load_network as load_network
     from lstmsim.model import Model as Model
     from lstmsim.network import Network as Network
+    from lstmsim.placement import place as place
     from lstmsim.quantise import quantise_model as quantise_model
     from lstmsim.simulate import prepare as prepare
     from lstmsim.simulate import run_raw as run_raw
@@ -38,15 +41,18 @@ _HOME = {
     "Model": "model",
     "Network": "network",
     "estimate": "estimate",
+    "explore": "explore",
     "load_device": "device",
     "load_model": "importers",
     "load_network": "importers",
     "parse_format": "fixedpoint",
+    "place": "placement",
     "prepare": "simulate",
     "quantise_model": "quantise",
     "run_raw": "simulate",
     "simulate": "simulate",
     "trace": "trace",
+    "what_if": "explore.sensitivity",
 }
 
 __all__ = ["__version__", *sorted(_HOME)]

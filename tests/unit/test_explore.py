@@ -18,7 +18,7 @@ from lstmsim.device import load_device
 from lstmsim.energy import energy_of
 from lstmsim.errors import ConfigError
 from lstmsim.estimate import estimate
-from lstmsim.explore import default_space, explore, load_space, parse_constraint, parse_objectives
+from lstmsim.explore import default_space, engine, explore, load_space, parse_constraint, parse_objectives
 from lstmsim.explore.goals import METRIC_NAMES, parse_quantity
 from lstmsim.explore.problem import pack_problem
 from lstmsim.explore.space import KNOB_AXES, DesignSpace
@@ -140,7 +140,7 @@ def test_front_equals_a_brute_force_front_over_the_whole_space(network, device):
 
 
 def test_threads_do_not_change_the_result(network, device, found, monkeypatch):
-    monkeypatch.setattr("lstmsim.explore.engine.CHUNK_DESIGNS", 512)
+    monkeypatch.setattr(engine, "CHUNK_DESIGNS", 512)
     again = explore(network, device, space=small_space(network, device), batch=2, queue=16, threads=3)
     assert again.front == found.front
     assert again.pruned == found.pruned
@@ -149,7 +149,7 @@ def test_threads_do_not_change_the_result(network, device, found, monkeypatch):
 
 
 def test_a_front_larger_than_its_arrays_is_complete(network, device, found, monkeypatch):
-    monkeypatch.setattr("lstmsim.explore.engine.FIRST_CAPACITY", 0)
+    monkeypatch.setattr(engine, "FIRST_CAPACITY", 0)
     again = explore(network, device, space=small_space(network, device), batch=2, queue=16, threads=1)
     assert again.front == found.front
 
@@ -404,3 +404,12 @@ def test_command_refuses_in_one_line(space_file, extra, message):
     assert isinstance(result.exception, ConfigError)
     assert message in str(result.exception)
     assert "\n" not in str(result.exception)
+
+
+def test_public_names_stay_functions():
+    import lstmsim
+    import lstmsim.explore.engine
+
+    assert lstmsim.explore is explore
+    assert callable(lstmsim.place)
+    assert callable(lstmsim.what_if)

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from lstmsim.errors import ConfigError
+from lstmsim.explore import accuracies
 from lstmsim.explore.accuracies import key_of, measure_accuracies, read_accuracies
 from lstmsim.explore.jobs import read_checkpoint, run_jobs
 from lstmsim.explore.space import default_space
@@ -149,7 +150,7 @@ def test_accuracies_by_format_are_kept_and_read_back(tmp_path, monkeypatch):
 
     network, device = load_preset("autoenc-1"), load_device("zcu104")
     space = default_space(network, device)
-    monkeypatch.setattr("lstmsim.explore.accuracies.measure_format", fake_measure)
+    monkeypatch.setattr(accuracies, "measure_format", fake_measure)
     path = str(tmp_path / "a.jsonl")
     found = measure_accuracies(network, "telemetry", space, checkpoint=path, executor=Inline())
     assert found[space.formats[0]] == 1 - 1 / 8
