@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import math
 import os
 import tempfile
 import tomllib
@@ -10,6 +12,7 @@ from contextlib import contextmanager
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any, BinaryIO
 
 from lstmsim.errors import ConfigError, LstmsimError, nearest
@@ -57,6 +60,40 @@ def read_text(
         return read_bounded(path, limit_bytes=limit_bytes, error=error).decode("utf-8-sig")
     except UnicodeDecodeError as problem:
         raise error(f"{str(path)!r} is not UTF-8 text (byte {problem.start}): save it as UTF-8") from None
+
+
+def read_array(
+    path: str | os.PathLike[str] | Traversable, *, limit_bytes: int, error: type[LstmsimError] = ConfigError
+) -> Any:
+    """Return the array in a .npy file, read-only. Nothing is unpickled, and memory stays within the file's size.
+
+    Raises:
+        LstmsimError: (of the class given) no such file, above the limit, or no array of plain values.
+    """
+    data = read_bounded(path, limit_bytes=limit_bytes, error=error)
+    try:
+        return _array_in(data)
+    except (ValueError, TypeError, SyntaxError, EOFError, OverflowError, RecursionError, TokenError) as problem:
+        reason = " ".join(str(problem).split())[:200]
+        raise error(f"{str(path)!r} is not an array file (.npy of numbers): {reason}") from None
+
+
+def _array_in(data: bytes) -> Any:
+    import numpy as np
+
+    stream = io.BytesIO(data)
+    readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    version = np.lib.format.read_magic(stream)
+    if version not in readers:
+        raise ValueError(f"version {version} of the format is not known")
+    shape, is_fortran, kind = readers[version](stream)
+    size = len(data) - stream.tell()
+    if kind.hasobject:
+        raise ValueError("Python objects are not read")
+    if min(shape, default=0) < 0 or math.prod(shape) * kind.itemsize != size:
+        raise ValueError(f"{size} bytes of values do not make an array of {shape} {kind}")
+    values = np.frombuffer(data, kind, count=math.prod(shape), offset=stream.tell())
+    return values.reshape(shape, order="F" if is_fortran else "C")
 
 
 def read_toml(path: str | os.PathLike[str] | Traversable, *, error: type[LstmsimError] = ConfigError) -> dict[str, Any]:

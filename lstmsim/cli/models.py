@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lstmsim.errors import ConfigError, ModelFormatError
@@ -49,15 +48,7 @@ def load_array(path: str) -> Any:
     Raises:
         ModelFormatError: no such file, or no array of numbers.
     """
-    import io
-
-    import numpy as np
-
-    from lstmsim.files import read_bounded
+    from lstmsim.files import read_array
     from lstmsim.model import MODEL_LIMIT_BYTES
 
-    data = read_bounded(path, limit_bytes=MODEL_LIMIT_BYTES, error=ModelFormatError)
-    try:
-        return np.load(io.BytesIO(data), allow_pickle=False)
-    except (ValueError, EOFError, OSError) as problem:
-        raise ModelFormatError(f"{str(Path(path))!r} is not an array file (.npy of numbers): {problem}") from None
+    return read_array(path, limit_bytes=MODEL_LIMIT_BYTES, error=ModelFormatError)

@@ -114,25 +114,18 @@ def _model(network: str, weights: str | None, seed: int, notes: list[str]) -> Mo
 
 
 def _inputs(model: Model, input_file: str | None, batch: int, seed: int, notes: list[str]) -> Any:
-    import io
 
     import numpy as np
 
     from lstmsim.errors import ModelFormatError
-    from lstmsim.files import read_bounded
+    from lstmsim.files import read_array
     from lstmsim.model import check_inputs
 
     network = model.network
     if input_file is None:
         notes.append(f"inputs are random in [-1, 1) (seed {seed}): give --input for your own")
         return np.random.default_rng(seed).uniform(-1.0, 1.0, (batch, network.timesteps, network.features))
-    data = read_bounded(input_file, limit_bytes=INPUT_LIMIT_BYTES, error=ModelFormatError)
-    try:
-        values = np.load(io.BytesIO(data), allow_pickle=False)
-    except (ValueError, OSError, EOFError) as problem:
-        raise ModelFormatError(f"{input_file!r} is not a .npy file of numbers: {problem}") from None
-    if not isinstance(values, np.ndarray):
-        raise ModelFormatError(f"{input_file!r} holds several arrays: save one with numpy.save")
+    values = read_array(input_file, limit_bytes=INPUT_LIMIT_BYTES, error=ModelFormatError)
     values = check_inputs(network, values)
     if not len(values):
         raise ModelFormatError(f"{input_file!r} holds no sample: at least one is needed")

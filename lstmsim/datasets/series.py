@@ -21,7 +21,7 @@ from lstmsim.datasets.common import (
     windows,
 )
 from lstmsim.errors import DataError, MissingExtra, nearest
-from lstmsim.files import read_bounded
+from lstmsim.files import read_array, read_bounded
 from lstmsim.network import Network
 
 FILE_LIMIT_BYTES = 1 << 30
@@ -229,12 +229,8 @@ def _read_table(path: Path) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
 
 
 def _read_npy(path: Path) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    data = read_bounded(path, limit_bytes=FILE_LIMIT_BYTES, error=DataError)
-    try:
-        values = np.load(io.BytesIO(data), allow_pickle=False)
-    except (ValueError, OSError, EOFError) as problem:
-        raise DataError(f"{str(path)!r} is not an array of numbers: {problem}") from None
-    if not isinstance(values, np.ndarray) or values.ndim not in (1, 2) or values.dtype.kind not in "fiub":
+    values = read_array(path, limit_bytes=FILE_LIMIT_BYTES, error=DataError)
+    if values.ndim not in (1, 2) or values.dtype.kind not in "fiub":
         raise DataError(f"{str(path)!r} does not hold one [rows] or [rows, columns] array of numbers")
     table = np.asarray(values, dtype=np.float64).reshape(len(values), -1)
     return table, np.zeros(len(table), np.bool_)

@@ -140,7 +140,7 @@ def plain(renderable: Any, width: int = 100) -> str:
     from rich.console import Console
 
     stream = io.StringIO()
-    Console(file=stream, width=width, color_system=None).print(renderable)
+    Console(file=stream, width=width, color_system=None, force_jupyter=False).print(renderable)
     return stream.getvalue()
 
 
