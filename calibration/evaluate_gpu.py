@@ -18,10 +18,10 @@ from lstmsim.calibration import Calibration
 from lstmsim.device import load_device
 from lstmsim.errors import CalibrationError, LstmsimError
 from lstmsim.estimate import estimate
+from lstmsim.fitting.recalibrate import Recalibration, recalibrate
 from lstmsim.importers import load_network
 from lstmsim.measurements import Measurement, read_measurements
 from lstmsim.network import LstmLayer, Network, preset_names
-from lstmsim.recalibrate import Recalibration, recalibrate
 
 
 @dataclass(frozen=True, slots=True)

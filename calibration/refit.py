@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lstmsim.calibrate import calibrate_fpga, calibrate_processors
 from lstmsim.calibration import Calibration
+from lstmsim.fitting.studies import calibrate_fpga, calibrate_processors
 from lstmsim.measurements import read_measurements
 
 HERE = Path(__file__).parent

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from lstmsim.calibration import Calibration
+    from lstmsim.fitting.recalibrate import Recalibration
     from lstmsim.measurements import Measurement
-    from lstmsim.recalibrate import Recalibration
 
 _ROWS_SHOWN = 60
 PLOT_SUFFIXES = (".png", ".svg", ".pdf")
@@ -121,7 +121,7 @@ def _fitted(name: str, rows: list[Measurement], known: Calibration | None, *, si
     from rich.console import Console
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-    from lstmsim.recalibrate import recalibrate
+    from lstmsim.fitting.recalibrate import recalibrate
 
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True, disable=silent) as progress:

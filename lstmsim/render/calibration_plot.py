@@ -10,7 +10,7 @@ from lstmsim.calibration import Z90
 from lstmsim.errors import MissingExtra
 
 if TYPE_CHECKING:
-    from lstmsim.recalibrate import Recalibration, RowFit
+    from lstmsim.fitting.recalibrate import Recalibration, RowFit
 
 _ROWS_NAMED = 40
 

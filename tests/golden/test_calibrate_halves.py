@@ -13,9 +13,9 @@ pytest.importorskip("scipy", reason="the extra fit is not installed")
 from lstmsim.calibration import Z90
 from lstmsim.device import load_device
 from lstmsim.estimate import estimate
+from lstmsim.fitting.recalibrate import recalibrate
 from lstmsim.importers import load_network
 from lstmsim.measurements import package_measurements, read_measurements
-from lstmsim.recalibrate import recalibrate
 
 HALVES = range(5)
 

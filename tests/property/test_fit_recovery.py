@@ -7,11 +7,11 @@ import pytest
 
 pytest.importorskip("scipy", reason="the extra fit is not installed")
 
-from lstmsim.calibrate import latency_priors, row_model
 from lstmsim.errors import CalibrationError
-from lstmsim.fit import Prior, coefficients_of, fit_logarithms, leave_one_out
+from lstmsim.fitting.least_squares import Prior, coefficients_of, fit_logarithms, leave_one_out
+from lstmsim.fitting.recalibrate import recalibrate
+from lstmsim.fitting.studies import latency_priors, row_model
 from lstmsim.measurements import Measurement
-from lstmsim.recalibrate import recalibrate
 
 NOISE = 0.03
 SEEDS = range(6)

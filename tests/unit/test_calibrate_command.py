@@ -12,13 +12,13 @@ pytest.importorskip("scipy", reason="the extra fit is not installed")
 
 from click.testing import CliRunner
 
-from lstmsim.calibrate import row_model
 from lstmsim.calibration import load_calibration
 from lstmsim.cli.calibrate import command
 from lstmsim.errors import CalibrationError, LstmsimError
 from lstmsim.estimate import estimate
+from lstmsim.fitting.recalibrate import recalibrate
+from lstmsim.fitting.studies import row_model
 from lstmsim.measurements import Measurement, package_measurements, read_measurements, write_measurements
-from lstmsim.recalibrate import recalibrate
 
 SLOWER = 1.4
 

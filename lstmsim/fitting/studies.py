@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from lstmsim.calibration import Z90, Calibration, Coefficient
 from lstmsim.device import FpgaDevice, load_device
 from lstmsim.errors import CalibrationError
-from lstmsim.fit import (
+from lstmsim.fitting.least_squares import (
     ROW_LOG_SIGMA,
     Fit,
     Predict,

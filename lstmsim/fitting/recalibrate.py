@@ -14,7 +14,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from lstmsim._version import __version__
-from lstmsim.calibrate import (
+from lstmsim.calibration import Calibration, Coefficient
+from lstmsim.device import FpgaDevice, load_device
+from lstmsim.errors import CalibrationError
+from lstmsim.fitting.least_squares import (
+    ROW_LOG_SIGMA,
+    coefficients_of,
+    fit_logarithms,
+    leave_one_out,
+    rows_that_matter,
+)
+from lstmsim.fitting.problems import Problem, fpga_problems, processor_problems, transfer_log_sigma
+from lstmsim.fitting.studies import (
     Array,
     Study,
     block_diagonal,
@@ -25,17 +36,6 @@ from lstmsim.calibrate import (
     single_stage,
     spread_90,
 )
-from lstmsim.calibration import Calibration, Coefficient
-from lstmsim.device import FpgaDevice, load_device
-from lstmsim.errors import CalibrationError
-from lstmsim.fit import (
-    ROW_LOG_SIGMA,
-    coefficients_of,
-    fit_logarithms,
-    leave_one_out,
-    rows_that_matter,
-)
-from lstmsim.fit_problems import Problem, fpga_problems, processor_problems, transfer_log_sigma
 from lstmsim.importers import load_network
 from lstmsim.measurements import Measurement, measurements_csv
 

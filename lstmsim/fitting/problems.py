@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from lstmsim.calibrate import RESOURCE_QUANTITIES, Array, latency_priors, row_log_sigma, row_model
 from lstmsim.calibration import Calibration, Coefficient
 from lstmsim.device import Device, load_device
-from lstmsim.fit import ROW_LOG_SIGMA, Predict, Prior, load_priors
+from lstmsim.fitting.least_squares import ROW_LOG_SIGMA, Predict, Prior, load_priors
+from lstmsim.fitting.studies import RESOURCE_QUANTITIES, Array, latency_priors, row_log_sigma, row_model
 from lstmsim.importers import load_network
 from lstmsim.measurements import Measurement
 from lstmsim.processor import processor_seconds
