@@ -95,7 +95,7 @@ def command(
         raise ConfigError(f"{board.name!r} is a {board.kind}: only FPGAs have a design space; try lstmsim place")
     if top < 0 or (threads is not None and threads < 1):
         raise ConfigError("--top is 0 or more and --threads 1 or more")
-    _check_outputs(output, plot, force=force)
+    check_outputs(output, plot, force=force)
     space = load_space(space_file, network, board) if space_file else default_space(network, board)
     hidden = quiet or as_json
     shares = _accuracies(accuracy_source, network, space, checkpoint, scheduler, hidden=hidden)
@@ -112,7 +112,8 @@ def command(
     _print(found, found.designs(top or None), quiet=quiet)
 
 
-def _check_outputs(output: str | None, plot: str | None, *, force: bool) -> None:
+def check_outputs(output: str | None, plot: str | None, *, force: bool) -> None:
+    """Refuse a table or picture of another kind, or one that exists, before anything is computed."""
     from lstmsim.files import refuse_existing
 
     for path, endings in ((output, (".csv", ".parquet", ".json")), (plot, (".png", ".svg"))):

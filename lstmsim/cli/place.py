@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lstmsim.cli.common import force_option, output_options, print_json
-from lstmsim.cli.explore import BOUNDS, constraint_options, progress_bar
+from lstmsim.cli.explore import BOUNDS, check_outputs, constraint_options, progress_bar
 from lstmsim.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ def command(
 
     if bounds.get("min_accuracy"):
         raise ConfigError("placement takes 16-bit fixed point everywhere: bound accuracy with lstmsim explore")
+    check_outputs(None, plot, force=force)
     given = {bound: bounds[bound.replace("-", "_")] for bound in BOUNDS}
     wanted = {bound: text for bound, text in given.items() if text is not None}
     chosen = [part.strip() for word in devices for part in word.split(",") if part.strip()] or device_names()

@@ -64,4 +64,5 @@ def command(
         console.print(f"{network.name} on {board.name}: {time_text(now.latency_s)} with {design_text(config)}")
     console.print(sensitivity_table(changes[: top or None], quiet=quiet))
     if best is not None and not quiet:
-        console.print(f"Most helps --set {best.knob}={best.value}: {time_text(best.latency_s)}, {best.latency:+.1%}.")
+        named = f"number format {best.value}" if best.knob == "number_format" else f"--set {best.knob}={best.value}"
+        console.print(f"Most helps {named}: {time_text(best.latency_s)}, {best.latency:+.1%}.", highlight=False)

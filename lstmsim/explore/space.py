@@ -34,6 +34,8 @@ FORMAT_KNOBS = ("weight_format", "state_format", "cell_format", "accumulator_for
 KNOB_AXES = AXES[1:]
 MAX_DESIGNS = 1 << 40
 MAX_CHOICES = 4096
+WIDE_CELL_COLUMNS = 512
+"""Cells with more columns share multipliers more: fully unrolled rows would fit no device that we know of."""
 _NAMES: dict[str, tuple[str, ...]] = {
     "accumulation": ACCUMULATIONS,
     "activation": ACTIVATIONS,
@@ -166,6 +168,7 @@ def default_space(network: Network, device: FpgaDevice) -> DesignSpace:
     """Return the space that `lstmsim explore` searches by default: sizes follow the network, memories the device."""
     units = [stage.layer.units for stage in network.stages if isinstance(stage.layer, LstmLayer | DenseLayer)]
     most = max(units, default=1)
+    columns = max((stage.input.features + stage.output.features for stage in network.stages), default=1)
     fixed16 = fixed_config(16, 8)
     configs = (
         fixed_config(8, 4),
@@ -178,7 +181,7 @@ def default_space(network: Network, device: FpgaDevice) -> DesignSpace:
         formats=tuple(map(_formats_of, configs)),
         axes={
             "parallel_gates": (1, 2, 4),
-            "mac_share": (1, 2, 4, 8, 16),
+            "mac_share": (1, 2, 4, 8, 16) if columns <= WIDE_CELL_COLUMNS else (4, 16, 64, 256, 1024),
             "engines": (1, 2, 4),
             "instances": (1, 2, 4),
             "layer_parallel": (False, True),

@@ -140,7 +140,9 @@ def sensitivity_table(rows: list[Change], *, quiet: bool) -> Table:
 
     table = Table(title=None if quiet else "One change at a time", title_justify="left")
     for heading in ("change", "latency", "throughput", "DSP", "LUT", "BRAM18", "fits"):
-        table.add_column(heading, justify="left" if heading in {"change", "fits"} else "right")
+        table.add_column(
+            heading, justify="left" if heading in {"change", "fits"} else "right", no_wrap=heading == "change"
+        )
     for row in rows:
         table.add_row(
             f"{row.knob}={_value_text(row.knob, row.value)}",
