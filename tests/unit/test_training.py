@@ -5,10 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lstmsim.datasets import ForecastData
 from lstmsim.datasets.synthetic import load_synthetic
 from lstmsim.errors import ConfigError, DataError
+from lstmsim.files import data_folder, read_toml
 from lstmsim.model import load_weights, random_model
-from lstmsim.network import DenseLayer, LstmLayer, Network, RepeatLayer, ReshapeLayer
+from lstmsim.network import DenseLayer, LstmLayer, Network, RepeatLayer, ReshapeLayer, load_preset
 from lstmsim.training import TrainingPlan, build_keras, from_keras_weights, save_trained, train
 from lstmsim.weights import default_weights, packaged_model, rounded_to_half
 
@@ -90,3 +92,31 @@ def test_too_few_windows_for_a_batch() -> None:
     pytest.importorskip("tensorflow")
     with pytest.raises(DataError, match="--batch"):
         train(AUTOENCODER, load_synthetic(AUTOENCODER, sizes=(10, 10, 10)), TrainingPlan(batch=64))
+
+
+PACKAGED = sorted(entry.name for entry in data_folder("weights").iterdir() if entry.name.endswith(".npz"))
+
+
+@pytest.mark.parametrize("name", PACKAGED)
+def test_packaged_weights_load_without_tensorflow_and_have_a_story(name: str) -> None:
+    network_name, kind, seed = name.removesuffix(".npz").rsplit(".", 2)
+    network = load_preset(network_name)
+    model = packaged_model(network, kind, int(seed))
+    assert model is not None
+    outputs = model.predict(np.full((2, network.timesteps, network.features), 0.5))
+    assert np.isfinite(outputs).all()
+    story = read_toml(data_folder("weights") / f"{network_name}.{kind}.{seed}.toml")
+    assert story["network"] == network_name
+    assert story["seed"] == int(seed)
+    assert kind in story["data"]
+    assert story["command"].startswith(f"lstmsim train {network_name} ")
+
+
+@pytest.mark.parametrize("name", [name for name in PACKAGED if ".synthetic." in name])
+def test_packaged_weights_beat_the_mean(name: str) -> None:
+    network = load_preset(name.split(".")[0])
+    data, model = load_synthetic(network, sizes=(10, 10, 60)), packaged_model(network, "synthetic")
+    assert model is not None
+    wanted = data.targets if isinstance(data, ForecastData) else data.test[~data.labels]
+    given = model.predict(data.test if isinstance(data, ForecastData) else wanted)
+    assert np.square(given - wanted).mean() < 0.75 * wanted.var()
