@@ -51,13 +51,15 @@ def command(
         return
     from rich.console import Console
 
-    from lstmsim.render.exploration import factors_table, placement_table
+    from lstmsim.render.exploration import factors_table, placement_lines, placement_table
 
     console = Console()
     for one in found:
         for edge in ("far", "near"):
             if one.of_edge(edge):
                 console.print(placement_table(one, edge, quiet=quiet))
+                for line in placement_lines(one, edge):
+                    console.print(line, style="dim")
     if factors:
         console.print(factors_table(factors, quiet=quiet))
     if not quiet:

@@ -87,16 +87,15 @@ def _value_text(name: str, value: Any) -> str:
 
 
 def placement_table(found: Placement, edge: str, *, quiet: bool) -> Table:
-    """Return the devices of one edge, ranked."""
+    """Return the devices of one edge, ranked; `placement_lines` names their designs."""
     from rich.table import Table
 
     table = Table(title=None if quiet else f"{found.network}, {edge} edge, by {found.objective}", title_justify="left")
     for heading in ("device", "kind", "latency", "throughput", "energy", f"x {found.baselines[edge]}"):
         table.add_column(heading, justify="left" if heading in {"device", "kind"} else "right", no_wrap=True)
-    table.add_column("design", overflow="fold")
     for row in found.of_edge(edge):
         if row.reason:
-            table.add_row(row.device, row.kind, "-", "-", "-", "-", row.reason, style="dim")
+            table.add_row(row.device, row.kind, "-", "-", "-", "-", style="dim")
             continue
         table.add_row(
             row.device,
@@ -105,9 +104,18 @@ def placement_table(found: Placement, edge: str, *, quiet: bool) -> Table:
             rate_text(row.throughput_per_s),
             joule_text(row.energy_j),
             f"{row.factor:.3g}",
-            design_text(row.config) if row.config else "",
         )
     return table
+
+
+def placement_lines(found: Placement, edge: str) -> list[str]:
+    """Return one line a device: its best design, or why there is none. Devices of the same design share a line."""
+    devices: dict[str, list[str]] = {}
+    for row in found.of_edge(edge):
+        text = row.reason or (design_text(row.config) if row.config else "")
+        if text:
+            devices.setdefault(text, []).append(row.device)
+    return [f"  {', '.join(names)}: {text}" for text, names in devices.items()]
 
 
 def design_text(config: KernelConfig) -> str:
