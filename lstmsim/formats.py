@@ -25,7 +25,7 @@ SEARCH_CALIBRATION = 500
 LEAST_SQNR_DB = 6.0  # a detector whose model is broken can still agree by luck
 NOT_TRIED = (
     "fewer integer bits than the observed ranges need; formats of their own for each layer; other rounding or "
-    "overflow modes; computed activations (plan, piecewise, interpolated); taking back a bit once another group is "
+    "overflow modes; computed activations (plan, piecewise), and interpolation where the plain table suffices; taking back a bit once another group is "
     "narrower; training again with the format in mind"
 )
 
@@ -144,8 +144,17 @@ class _Search:
         self.steps: list[Step] = []
 
     def run(self) -> tuple[Bits, AccuracyResult]:
-        """Return the narrowest bits found and what they gave on the search windows."""
-        best, result = self._common()
+        """Return the narrowest bits found and what they gave on the search windows.
+
+        Where the table's own steps cost more than the target allows, it is interpolated.
+        """
+        try:
+            best, result = self._common()
+        except DataError:
+            if self.base.activation != "table":
+                raise
+            self.base = dataclasses.replace(self.base, activation="interpolated")
+            best, result = self._common()
         for group in GROUPS:
             best, result = self._narrow(group, best, result)
         return best, result
