@@ -25,8 +25,8 @@ SEARCH_CALIBRATION = 500
 LEAST_SQNR_DB = 6.0  # a detector whose model is broken can still agree by luck
 NOT_TRIED = (
     "fewer integer bits than the observed ranges need; formats of their own for each layer; other rounding or "
-    "overflow modes; computed activations (plan, piecewise), and interpolation where the plain table suffices; taking back a bit once another group is "
-    "narrower; training again with the format in mind"
+    "overflow modes; computed activations (plan, piecewise), and interpolation where the plain table suffices; "
+    "taking back a bit once another group is narrower; training again with the format in mind"
 )
 
 Tried = Callable[[str, float, bool], None]
