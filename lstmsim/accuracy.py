@@ -285,8 +285,8 @@ class PublishedAccuracy:
 
 
 def published_points(network_name: str) -> tuple[PublishedAccuracy, ...]:
-    """Return the published points of a network, from data/measurements/accuracy.csv."""
-    text = read_text(data_folder("measurements") / "accuracy.csv")
+    """Return the published points of a network, from calibration/measurements/paper-accuracy.csv."""
+    text = read_text(data_folder("measurements") / "paper-accuracy.csv")
     return tuple(
         PublishedAccuracy(
             network=row["network"],

@@ -14,14 +14,12 @@ import math
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields, replace
-from importlib import resources
 from importlib.resources.abc import Traversable
-from pathlib import Path
 
 from lstmsim.config import KernelConfig, config_from_dict
 from lstmsim.device import Device, FpgaDevice, load_device
 from lstmsim.errors import CalibrationError, LstmsimError
-from lstmsim.files import check_keys, read_text, write_text
+from lstmsim.files import check_keys, data_folder, read_text, write_text
 
 STAGES = ("csynth", "route", "board", "paper")
 IDENTITY = ("id", "table", "row", "device", "network", "stage", "batch", "backend", "tool")
@@ -68,11 +66,8 @@ class Measurement:
 
 
 def package_measurements() -> Traversable:
-    """Return the folder of the measurements that the shipped calibrations were made from."""
-    checkout = Path(__file__).parents[1] / "calibration" / "measurements"
-    if checkout.is_dir():
-        return checkout
-    return resources.files("lstmsim") / "data" / "measurements"
+    """Return the folder of the measurements that the shipped calibrations were made from (calibration/measurements)."""
+    return data_folder("measurements")
 
 
 def read_measurements(path: str | os.PathLike[str] | Traversable) -> list[Measurement]:
