@@ -15,6 +15,7 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from importlib.resources.abc import Traversable
+from pathlib import Path
 
 from lstmsim.config import KernelConfig, config_from_dict
 from lstmsim.device import Device, FpgaDevice, load_device
