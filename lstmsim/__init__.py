@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from lstmsim.explore.sensitivity import what_if as what_if
     from lstmsim.fixedpoint import FixedFormat as FixedFormat
     from lstmsim.fixedpoint import parse_format as parse_format
+    from lstmsim.fxp import from_fxp as from_fxp
+    from lstmsim.fxp import to_fxp as to_fxp
     from lstmsim.importers import load_model as load_model
     from lstmsim.importers import load_network as load_network
     from lstmsim.model import Model as Model
@@ -42,6 +44,7 @@ _HOME = {
     "Network": "network",
     "estimate": "estimate",
     "explore": "explore",
+    "from_fxp": "fxp",
     "load_device": "device",
     "load_model": "importers",
     "load_network": "importers",
@@ -51,6 +54,7 @@ _HOME = {
     "quantise_model": "quantise",
     "run_raw": "simulate",
     "simulate": "simulate",
+    "to_fxp": "fxp",
     "trace": "trace",
     "what_if": "explore.sensitivity",
 }
