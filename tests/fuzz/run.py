@@ -30,7 +30,7 @@ from lstmsim.files import data_folder
 from lstmsim.measurements import package_measurements
 from lstmsim.network import preset_names
 
-LIMIT_S = 20
+LIMIT_S = 60  # the first model file imports its framework
 LIMIT_BYTES = 1 << 30
 WORDS = (
     "0", "-1", "1", "2", "1e308", "-inf", "nan", "inf", "true", "false", '"x"', "[]", "{}", "[[1]]", "''", "1e400",
