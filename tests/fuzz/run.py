@@ -53,7 +53,6 @@ QUICK = (
     "timeline",
     "validate",
     "measurements",
-    "accuracy",
     "hls",
 )
 
