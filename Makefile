@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: estimate test lint docs bench clean
+.PHONY: estimate test lint docs package bench clean
 
 estimate: $(VENV)/.installed
 	$(BIN)/lstmsim estimate --device zcu104
@@ -18,7 +18,11 @@ lint: $(VENV)/.installed-test
 	$(BIN)/lint-imports
 
 docs: $(VENV)/.installed-docs
+	$(BIN)/python docs/generate_cli.py --check
 	$(BIN)/mkdocs build --strict
+
+package:
+	bash tests/packaging/check.sh $(PYTHON)
 
 bench: $(VENV)/.installed-test
 	$(BIN)/python tests/bench/startup.py
