@@ -11,6 +11,8 @@ import os
 import sys
 from collections.abc import Callable
 from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -55,12 +57,35 @@ def cache_folder(modules: tuple[str, ...] = ()) -> Path | None:
     return folder if os.access(folder, os.W_OK | os.X_OK) else None
 
 
+@cache
+def _load_numba() -> Any:
+    """Import numba without scipy's linear algebra, which takes as long as half of numba.
+
+    numba imports that package with its array functions, only to see whether it is there; it imports it again where a
+    compiled function multiplies matrices, so other users of numba lose nothing.
+    """
+    import numba
+    from numba.np import linalg
+
+    asked = getattr(linalg, "ensure_blas", None)
+    if asked is None or "numba.np.arraymath" in sys.modules or find_spec("scipy") is None:
+        return numba
+    linalg.ensure_blas = lambda: None
+    try:
+        arraymath = import_module("numba.np.arraymath")
+    finally:
+        linalg.ensure_blas = asked
+    arraymath.ensure_blas = asked  # type: ignore[attr-defined]
+    return numba
+
+
 def njit_cached(modules: tuple[str, ...] = (), **options: Any) -> Callable[[Function], Function]:
     """Return a decorator like numba.njit, whose result is kept in `cache_folder`.
 
     `modules` name the modules of this package that the function calls, where they do not mention numba themselves.
     """
-    from numba import config, njit
+    numba = _load_numba()
+    config = numba.config
 
     def decorate(function: Function) -> Function:
         folder = cache_folder(modules)
@@ -68,7 +93,7 @@ def njit_cached(modules: tuple[str, ...] = (), **options: Any) -> Callable[[Func
         if folder is not None:
             config.CACHE_DIR = str(folder)
         try:
-            compiled: Function = njit(cache=folder is not None, **options)(function)
+            compiled: Function = numba.njit(cache=folder is not None, **options)(function)
         finally:
             config.CACHE_DIR = before
         return compiled
