@@ -246,7 +246,7 @@ class _Runner:
             cell.dense_rows(
                 layer.weights, biases, flat, function, self.conversions, self.rules, self.tables, out, tally
             )
-        result = out.reshape(batch, steps, -1)
+        result = out.reshape(batch, steps, layer.biases.size)
         nothing = np.empty((batch, 0, 0), result.dtype)
         record = (PassRecord(result, nothing, nothing[..., None], counts),) if self.record else ()
         return result, record

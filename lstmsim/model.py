@@ -83,7 +83,10 @@ def check_inputs(network: Network, inputs: NDArray[np.floating]) -> Array:
     Raises:
         ModelFormatError: a wrong shape or type, a NaN or an infinity.
     """
-    values = np.asarray(inputs)
+    try:
+        values = np.asarray(inputs)
+    except ValueError:
+        raise ModelFormatError("inputs are lists of unequal lengths: [batch, timesteps, features] is needed") from None
     if values.dtype.kind not in "fiub":
         raise ModelFormatError(f"inputs of type {values.dtype} are not numbers")
     expected = (network.timesteps, network.features)
@@ -94,7 +97,8 @@ def check_inputs(network: Network, inputs: NDArray[np.floating]) -> Array:
             f"inputs of shape {list(values.shape)} do not fit network {network.name!r}: "
             f"[batch, {expected[0]}, {expected[1]}] is needed"
         )
-    result = np.ascontiguousarray(values, dtype=np.float64)
+    with np.errstate(over="ignore"):
+        result = np.ascontiguousarray(values, dtype=np.float64)
     if not np.isfinite(result).all():
         raise ModelFormatError("inputs hold NaN or infinity: remove or replace them")
     return result
@@ -210,6 +214,8 @@ def _check_layer(stage: Stage, weights: LayerWeights, where: str) -> None:
 def _check_array(array: Array, shape: tuple[int, ...], where: str) -> None:
     if array.shape != shape:
         raise ModelFormatError(f"{where} has shape {list(array.shape)}: {list(shape)} is needed")
+    if array.dtype.kind not in "fiu":
+        raise ModelFormatError(f"{where} is of type {array.dtype}: numbers are needed")
     if not np.isfinite(array).all():
         raise ModelFormatError(f"{where} holds NaN or infinity: train the model again or mend the file")
 

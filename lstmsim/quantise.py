@@ -137,21 +137,18 @@ def interface_to_float(config: KernelConfig, interface_values: Raw) -> NDArray[n
 def raw_from_float(target: FixedFormat, values: NDArray[np.floating]) -> Integers:
     """Return raw integers for floats, as ap_fixed's constructor from double does it.
 
-    Infinities and NaN become 0 under AP_WRAP and AP_SAT_ZERO, the maximum under the saturating modes, as in Xilinx's
-    open headers; callers that cannot want this check beforehand.
+    As in Xilinx's open headers, an infinity or a NaN counts as 2**1024 with its sign bit: 0 when it wraps, the bound
+    on its side when it saturates. Callers that cannot want this check beforehand.
     """
     source = np.ascontiguousarray(values, dtype=np.float64)
     finite = np.isfinite(source)
-    fractions, exponents = np.frexp(np.where(finite, source, 0.0))
+    fractions, exponents = np.frexp(np.where(finite, source, np.copysign(1.0, source)))
     mantissas = (fractions * 2.0**53).astype(np.int64).reshape(-1)
-    scale = (exponents.astype(np.int64) - 53 + target.fractional_bits).reshape(-1)
+    exponents = np.where(finite, exponents, 1025).astype(np.int64)
+    scale = (exponents - 53 + target.fractional_bits).reshape(-1)
     out = np.empty(source.size, np.int64)
     fixed.assign_scaled(mantissas, scale, conversion(target, target.fractional_bits), out)
-    raw = out.reshape(source.shape)
-    if not finite.all():
-        saturates = target.overflow in (Overflow.SAT, Overflow.SAT_SYM)
-        raw[~finite] = target.raw_max if saturates else 0
-    return raw
+    return out.reshape(source.shape)
 
 
 def float_from_raw(source: FixedFormat, raw: Integers) -> NDArray[np.float64]:

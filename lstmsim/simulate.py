@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from lstmsim import engine
 from lstmsim.config import KernelConfig
 from lstmsim.engine import LayerRecord, PassState, State
-from lstmsim.errors import ModelFormatError
+from lstmsim.errors import ConfigError, ModelFormatError
 from lstmsim.fixedpoint import FixedFormat, FloatFormat, Overflow
 from lstmsim.model import Array, Model, check_inputs
 from lstmsim.network import DenseLayer, Network, Shape
@@ -26,12 +26,13 @@ from lstmsim.quantise import (
     quantise_model,
     state_to_outputs,
 )
-from lstmsim.states import pack_state, unpack_state
+from lstmsim.states import checked_state, pack_state, unpack_state
 
 if TYPE_CHECKING:
     from lstmsim.program import Program
 
 SAMPLES_OF_BLOCK = 16
+MAX_THREADS = 256
 LEAST_OF_BLOCK = 5  # fewer samples than this run faster one by one than in a block of 16
 
 
@@ -61,7 +62,7 @@ class Simulator:
         self.model = model
         self.plan = self._planned(force, pairs)
         self._programs: dict[bool, Program] = {}
-        self._arenas: dict[bool, list[NDArray[Any]]] = {False: [], True: []}  # spare ones, for calls side by side
+        self._arenas: dict[bool, list[tuple[NDArray[Any], ...]]] = {False: [], True: []}  # spare, for calls side by side
         self._input, self._output = Shape(model.network.timesteps, model.network.features), model.network.output
 
     def _planned(self, force: Path | None, pairs: bool | None) -> SimulationPlan:
@@ -94,8 +95,11 @@ class Simulator:
         threads: int = 1,
     ) -> Array | tuple[Array, State]:
         """As `simulate`, for inputs alone."""
+        _check_threads(threads)
         values = self._floats(inputs)
         network = self.model.network
+        if initial_state is not None:
+            initial_state = checked_state(self.model, initial_state, len(values))
         if self._is_plain(initial_state):
             raw = quantise_inputs(network, self.model.config, values)
             run = run_raw(self.model, raw, initial_state=initial_state, simulator=self)
@@ -118,11 +122,15 @@ class Simulator:
     def _floats(self, inputs: NDArray[np.floating]) -> NDArray[Any]:
         """Return inputs as contiguous float32 or float64 [batch, timesteps, features]; the kernels judge the values."""
         network = self.model.network
-        values = np.asarray(inputs)
         expected = (network.timesteps, network.features)
-        if values.ndim == 3 and values.shape[1:] == expected and values.dtype in (np.float32, np.float64):
-            return np.ascontiguousarray(values)
-        return check_inputs(network, values)
+        plain = isinstance(inputs, np.ndarray) and inputs.dtype in (np.float32, np.float64)
+        if plain and inputs.ndim == 3 and inputs.shape[1:] == expected:
+            values: NDArray[Any] = np.ascontiguousarray(inputs)
+        else:
+            values = check_inputs(network, inputs)
+        if isinstance(self.model.config.io_format, FloatFormat) and values.dtype == np.float64:
+            return quantise_inputs(network, self.model.config, values)
+        return values
 
     def _is_plain(self, initial_state: State | None) -> bool:
         return self.plan.path is Path.PLAIN or not self._is_covered(initial_state)
@@ -132,7 +140,7 @@ class Simulator:
         if state is None or self.model.config.is_float:
             return True
         return all(
-            low <= int(one.hidden.min()) and int(one.hidden.max()) <= high
+            not one.hidden.size or (low <= int(one.hidden.min()) and int(one.hidden.max()) <= high)
             for (low, high), layer in zip(self.plan.hidden_ranges, state, strict=True)
             for one in layer
         )
@@ -141,7 +149,7 @@ class Simulator:
         self, inputs: NDArray[Any], outputs: NDArray[Any], initial: State | None, wanted: bool, threads: int
     ) -> State:
         batch = len(inputs)
-        state = _checked_state(self.model, initial, batch) if initial is not None or wanted else None
+        state = checked_state(self.model, initial, batch) if wanted else initial
         in_blocks = batch - batch % SAMPLES_OF_BLOCK if batch % SAMPLES_OF_BLOCK < LEAST_OF_BLOCK else batch
         parts = [*_shares(0, in_blocks, SAMPLES_OF_BLOCK, threads), *_shares(in_blocks, batch, 1, threads)]
         if threads <= 1 or len(parts) == 1:
@@ -152,7 +160,7 @@ class Simulator:
             with ThreadPoolExecutor(threads) as pool:
                 jobs = [pool.submit(self._run_part, part, inputs, outputs, state) for part in parts]
                 left = [job.result() for job in jobs]
-        return _joined_states(left) if wanted else ()
+        return _joined_states(left) if wanted and left else state or ()
 
     def _run_part(self, part: _Part, inputs: NDArray[Any], outputs: NDArray[Any], state: State | None) -> State:
         """Run samples first to last of a batch, in blocks or one by one."""
@@ -161,16 +169,18 @@ class Simulator:
         program = self._program(alone=part.lanes == 1)
         count = -(-(part.last - part.first) // part.lanes)
         kind = program.weights.dtype
-        hidden = np.zeros((count, program.hidden_size), kind)
-        cells = np.zeros((count, program.cell_size), kind)
+        kept = count if state is not None else 1
+        hidden = np.zeros((kept, program.hidden_size), kind)
+        cells = np.zeros((kept, program.cell_size), kind)
         if state is not None:
             pack_state(program, state, part.first, part.last, hidden, cells)
         ends = program.ends.copy()
         ends[lanes.SKIP_ZERO_STATE] = self._may_skip and (state is None or not hidden.any())
-        spare_arenas = self._arenas[part.lanes == 1]
-        arena = spare_arenas.pop() if spare_arenas else np.zeros(program.arena_size, kind)
-        packed_inputs = np.zeros((count, int(ends[lanes.INPUT_ROW] * ends[lanes.INPUT_STEPS])), kind)
-        packed_outputs = np.empty((count, int(ends[lanes.FINAL_ROW] * ends[lanes.FINAL_STEPS])), kind)
+        spare = self._arenas[part.lanes == 1]
+        arena, packed_inputs, packed_outputs = spare.pop() if spare else (np.zeros(program.arena_size, kind),) * 3
+        if len(packed_inputs) != count or packed_inputs.ndim != 2:
+            packed_inputs = np.zeros((count, int(ends[lanes.INPUT_ROW] * ends[lanes.INPUT_STEPS])), kind)
+            packed_outputs = np.empty((count, int(ends[lanes.FINAL_ROW] * ends[lanes.FINAL_STEPS])), kind)
         row = np.empty(
             max(self._input.features, self._output.features) + 1, np.float32 if kind == np.float32 else np.int64
         )
@@ -181,7 +191,7 @@ class Simulator:
             program.rows, ends, program.weights, program.biases, program.sum_constants, program.rules, packed_inputs,
             packed_outputs, arena, hidden, cells,
         )  # fmt: skip
-        spare_arenas.append(arena)
+        spare.append((arena, packed_inputs, packed_outputs))
         lanes.write_outputs(outputs, part.first, part.last, part.lanes, packed_outputs, *shared)
         return unpack_state(program, part.last - part.first, hidden, cells) if state is not None else ()
 
@@ -230,13 +240,16 @@ def run_raw(
     Raises:
         ModelFormatError: inputs or a state of the wrong shape, or raw integers outside io_format.
     """
-    _check_raw(model, inputs)
+    _check_threads(threads)
+    inputs = _checked_raw(model, inputs)
+    state = checked_state(model, initial_state, len(inputs))
+    if simulator is not None and simulator.model is not model:
+        raise ConfigError("the simulator was prepared for another quantised model: leave it out, or pass its own model")
     if not record:
         simulator = simulator or Simulator(model)
-        if not simulator._is_plain(initial_state):
-            return simulator.run_raw(inputs, initial_state, threads)
+        if not simulator._is_plain(state):
+            return simulator.run_raw(inputs, state, threads)
     values = inputs_to_state(model.config, inputs)
-    state = _checked_state(model, initial_state, len(values))
     outputs, after, records = engine.run_layers(model, values, state, record=record, count=False)
     return RawRun(state_to_outputs(model.config, outputs), after, records)
 
@@ -278,19 +291,29 @@ def host_outputs(network: Network, outputs: Array) -> Array:
     return result
 
 
-def _check_raw(model: QuantisedModel, inputs: Raw) -> None:
+def _checked_raw(model: QuantisedModel, inputs: Raw) -> Raw:
+    """Return interface values in the kernel's own type."""
     network, number = model.network, model.config.io_format
-    if inputs.ndim != 3 or inputs.shape[1:] != (network.timesteps, network.features):
+    values = np.asarray(inputs)
+    if values.ndim != 3 or values.shape[1:] != (network.timesteps, network.features):
         raise ModelFormatError(
-            f"inputs of shape {list(inputs.shape)} do not fit network {network.name!r}: "
+            f"inputs of shape {list(values.shape)} do not fit network {network.name!r}: "
             f"[batch, {network.timesteps}, {network.features}] is needed"
         )
-    if isinstance(number, FixedFormat) and inputs.size:
-        low, high = int(inputs.min()), int(inputs.max())
-        if low < number.raw_min or high > number.raw_max:
-            raise ModelFormatError(
-                f"raw inputs {low}..{high} are outside {number.raw_min}..{number.raw_max} of {number}"
-            )
+    if isinstance(number, FloatFormat):
+        return quantise_inputs(network, model.config, values)
+    if values.dtype.kind not in "iu":
+        raise ModelFormatError(f"raw inputs of type {values.dtype} are not integers: quantise_inputs makes them")
+    if values.size and not number.raw_min <= int(values.min()) <= int(values.max()) <= number.raw_max:
+        raise ModelFormatError(
+            f"raw inputs {values.min()}..{values.max()} are outside {number.raw_min}..{number.raw_max} of {number}"
+        )
+    return np.ascontiguousarray(values, np.int64)
+
+
+def _check_threads(threads: int) -> None:
+    if not isinstance(threads, int) or not 1 <= threads <= MAX_THREADS:
+        raise ConfigError(f"threads = {threads!r} is not a whole number of 1 to {MAX_THREADS}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,20 +343,6 @@ def _joined_states(parts: list[State]) -> State:
         )
         for layers in zip(*parts, strict=True)
     )
-
-
-def _checked_state(model: QuantisedModel, state: State | None, batch: int) -> State:
-    start = engine.zero_state(model, batch)
-    if state is None:
-        return start
-    wanted, given = _shapes(start), _shapes(state)
-    if wanted != given:
-        raise ModelFormatError(f"the initial state has shapes {given}, but this network and batch need {wanted}")
-    return state
-
-
-def _shapes(state: State) -> list[list[tuple[tuple[int, ...], tuple[int, ...]]]]:
-    return [[(one.hidden.shape, one.cell.shape) for one in layer] for layer in state]
 
 
 __all__ = ["PassState", "Path", "RawRun", "SimulationPlan", "Simulator", "State", "prepare", "run_raw", "simulate"]

@@ -6,11 +6,68 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lstmsim.engine import PassState, State
-from lstmsim.quantise import Raw
+from lstmsim.engine import PassState, State, zero_state
+from lstmsim.errors import ModelFormatError
+from lstmsim.fixedpoint import FixedFormat, NumberFormat
+from lstmsim.quantise import QuantisedModel, Raw
 
 if TYPE_CHECKING:
     from lstmsim.program import Program
+
+
+def checked_state(model: QuantisedModel, state: State | None, batch: int) -> State:
+    """Return the state that a run starts with, in the kernel's own types; zero where None.
+
+    Raises:
+        ModelFormatError: another structure or shape, values out of range, a NaN or an infinity.
+    """
+    start = zero_state(model, batch)
+    if state is None:
+        return start
+    try:
+        wanted, given = _shapes(start), _shapes(state)
+    except (TypeError, AttributeError):
+        raise ModelFormatError(
+            "the initial state is not one that an earlier run returned: take it from return_state"
+        ) from None
+    if wanted != given:
+        raise ModelFormatError(f"the initial state has shapes {given}, but this network and batch need {wanted}")
+    config = model.config
+    return tuple(
+        tuple(
+            PassState(
+                _checked_values(one.hidden, config.state_format, "hidden"),
+                _checked_values(one.cell, config.cell_format, "cell"),
+            )
+            for one in layer
+        )
+        for layer in state
+    )
+
+
+def _shapes(state: State) -> list[list[tuple[tuple[int, ...], tuple[int, ...]]]]:
+    return [[(one.hidden.shape, one.cell.shape) for one in layer] for layer in state]
+
+
+def _checked_values(values: Raw, number: NumberFormat, which: str) -> Raw:
+    if isinstance(number, FixedFormat):
+        if values.dtype.kind not in "iu":
+            raise ModelFormatError(
+                f"the {which} state is of type {values.dtype}: raw integers of {number} are needed, "
+                "as an earlier run returned them"
+            )
+        if values.size and not number.raw_min <= int(values.min()) <= int(values.max()) <= number.raw_max:
+            raise ModelFormatError(
+                f"the {which} state {values.min()}..{values.max()} is outside {number.raw_min}..{number.raw_max}, "
+                f"the raw integers of {number}"
+            )
+        return values.astype(np.int64, copy=False)
+    if values.dtype.kind != "f":
+        raise ModelFormatError(f"the {which} state of a float kernel is of type {values.dtype}: float32 is needed")
+    single = values.astype(np.float32, copy=False)
+    if not np.isfinite(single).all():
+        raise ModelFormatError(f"the {which} state holds NaN or infinity: start from another one")
+    return single
 
 
 def pack_state(program: Program, state: State, first: int, last: int, hidden: Raw, cells: Raw) -> None:

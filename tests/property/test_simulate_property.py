@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import sys
 from pathlib import Path as FilePath
 
@@ -21,7 +23,8 @@ from lstmsim.quantise import QuantisedDense, QuantisedModel, QuantisedPass, acti
 from lstmsim.simulate import Path, Simulator, run_raw
 from tests.reference.integers import Kernel
 
-LANES = settings(max_examples=250, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+EXAMPLES = int(os.environ.get("LSTMSIM_EXAMPLES", "60"))  # every mode and path is met without drawing, below
+LANES = settings(max_examples=EXAMPLES, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 
 
 @st.composite
@@ -145,6 +148,34 @@ def check(network, config, seed, full, batch):
 @given(networks(), configs(), st.integers(0, 2**32), st.booleans(), st.sampled_from([1, 2, 17]))
 def test_equals_plain_integers(network, config, seed, full, batch):
     check(network, config, seed, full, batch)
+
+
+MODES = [
+    (quantization, overflow, bits)
+    for quantization, (overflow, bits) in itertools.product(
+        Quantization, [*((overflow, 0) for overflow in Overflow), (Overflow.WRAP, 1), (Overflow.WRAP, 2)]
+    )
+]
+
+
+@pytest.mark.parametrize("full", [False, True])
+@pytest.mark.parametrize(("quantization", "overflow", "bits"), MODES)
+def test_every_pair_of_modes(quantization, overflow, bits, full):
+    """Each pair in weights, state, cell, accumulator and interface at once; the accumulator is finer or coarser."""
+    modes = {"quantization": quantization, "overflow": overflow, "saturation_bits": bits}
+    number = MODES.index((quantization, overflow, bits))
+    config = KernelConfig(
+        weight_format=FixedFormat(width_bits=11, integer_bits=3, **modes),
+        state_format=FixedFormat(width_bits=10, integer_bits=2, **modes),
+        cell_format=FixedFormat(width_bits=9, integer_bits=2, **modes),
+        io_format=FixedFormat(width_bits=8, integer_bits=4, signed=number % 3 > 0, **modes),
+        accumulator_format=FixedFormat(width_bits=(13, 24)[number % 2], integer_bits=(4, 6)[number % 2], **modes),
+        activation=("table", "interpolated", "plan", "piecewise")[number % 4],
+        activation_table_size=64,
+        activation_range=2,
+    )
+    layers = (LstmLayer(units=3, direction="bidirectional"), LstmLayer(units=2), DenseLayer(units=2))
+    check(Network(name="small", timesteps=3, features=2, layers=layers), config, number, full, 3)
 
 
 PATHS = {
