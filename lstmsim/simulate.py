@@ -62,7 +62,7 @@ class Simulator:
         self.model = model
         self.plan = self._planned(force, pairs)
         self._programs: dict[bool, Program] = {}
-        self._arenas: dict[bool, list[tuple[NDArray[Any], ...]]] = {False: [], True: []}  # spare, for calls side by side
+        self._spare: dict[bool, list[tuple[NDArray[Any], ...]]] = {False: [], True: []}  # for calls side by side
         self._input, self._output = Shape(model.network.timesteps, model.network.features), model.network.output
 
     def _planned(self, force: Path | None, pairs: bool | None) -> SimulationPlan:
@@ -176,7 +176,7 @@ class Simulator:
             pack_state(program, state, part.first, part.last, hidden, cells)
         ends = program.ends.copy()
         ends[lanes.SKIP_ZERO_STATE] = self._may_skip and (state is None or not hidden.any())
-        spare = self._arenas[part.lanes == 1]
+        spare = self._spare[part.lanes == 1]
         arena, packed_inputs, packed_outputs = spare.pop() if spare else (np.zeros(program.arena_size, kind),) * 3
         if len(packed_inputs) != count or packed_inputs.ndim != 2:
             packed_inputs = np.zeros((count, int(ends[lanes.INPUT_ROW] * ends[lanes.INPUT_STEPS])), kind)

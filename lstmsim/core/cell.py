@@ -98,8 +98,10 @@ def lstm_pass(
     for sample in range(batch):
         for index in range(steps):
             step = steps - 1 - index if reverse else index
-            joined[:units] = hidden[sample]
-            joined[units:] = inputs[sample, step]
+            for unit in range(units):  # loops: assigning slices compiles numba's broadcasting and its messages
+                joined[unit] = hidden[sample, unit]
+            for feature in range(features):
+                joined[units + feature] = inputs[sample, step, feature]
             for gate in range(4):
                 tally = counts[gate] if counts.size else nothing
                 which = TANH if gate == CANDIDATE else SIGMOID
@@ -120,11 +122,13 @@ def lstm_pass(
                     counts[4, VALUES_OUT] += out_of_range(kept + added, conversions[SUM_TO_CELL])
                     counts[5, VALUES] += 1
                     counts[5, VALUES_OUT] += out_of_range(product, conversions[PRODUCT_TO_STATE])
-            hidden_out[sample, step] = hidden[sample]
-            if cell_out.size:
-                cell_out[sample, step] = cell[sample]
-            if gate_out.size:
-                gate_out[sample, step] = gates
+            for unit in range(units):
+                hidden_out[sample, step, unit] = hidden[sample, unit]
+                if cell_out.size:
+                    cell_out[sample, step, unit] = cell[sample, unit]
+                if gate_out.size:
+                    for gate in range(4):
+                        gate_out[sample, step, gate, unit] = gates[gate, unit]
 
 
 @njit_cached(nogil=True)

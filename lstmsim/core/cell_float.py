@@ -76,8 +76,10 @@ def lstm_pass_float(
     for sample in range(batch):
         for index in range(steps):
             step = steps - 1 - index if reverse else index
-            joined[:units] = hidden[sample]
-            joined[units:] = inputs[sample, step]
+            for unit in range(units):  # loops: as in `cell.lstm_pass`
+                joined[unit] = hidden[sample, unit]
+            for feature in range(features):
+                joined[units + feature] = inputs[sample, step, feature]
             for gate in range(4):
                 which = TANH if gate == CANDIDATE else SIGMOID
                 for unit in range(units):
@@ -89,11 +91,13 @@ def lstm_pass_float(
                 cell[sample, unit] = kept + added
                 squashed = activate_float(TANH, cell[sample, unit], kind, tables[TANH], entries, scale)
                 hidden[sample, unit] = gates[3, unit] * squashed
-            hidden_out[sample, step] = hidden[sample]
-            if cell_out.size:
-                cell_out[sample, step] = cell[sample]
-            if gate_out.size:
-                gate_out[sample, step] = gates
+            for unit in range(units):
+                hidden_out[sample, step, unit] = hidden[sample, unit]
+                if cell_out.size:
+                    cell_out[sample, step, unit] = cell[sample, unit]
+                if gate_out.size:
+                    for gate in range(4):
+                        gate_out[sample, step, gate, unit] = gates[gate, unit]
 
 
 @njit_cached(nogil=True)

@@ -22,7 +22,7 @@ from lstmsim.core.cell import (
 from lstmsim.core.cell_float import activate_float
 from lstmsim.core.fixed import assign
 from lstmsim.core.jit import njit_cached
-from lstmsim.core.simd import SAMPLES, WIDE, assign32, cell_tiles32, hidden_tiles32, shift_wrap32
+from lstmsim.core.simd import SAMPLES, WIDE, address, assign32, lstm_tiles32, shift_wrap32
 
 # Rows of `stages` in the 32-bit form, each with the ten fields of `simd.assign32`: the sum in its accumulator's
 # width, then in state_t; f*c + i*g in cell_t; o*tanh(c) in state_t
@@ -55,25 +55,10 @@ def _sums_to_state(sums, count, out, stages):
 @njit_cached()
 def _cells_int32(sums, tiles, cells, at, hidden, scratch, rules):
     stages, align, sigmoid, tanh, tanh_cell = rules
-    gates, squashed = scratch[0], scratch[1]
-    gate_mask, cell_mask = np.uint32(sigmoid.size - 1), np.uint32(tanh_cell.size - 1)
-    _sums_to_state(sums, tiles * WIDE, gates, stages)
-    for tile in range(tiles):
-        first = tile * WIDE
-        for k in range(first, first + 2 * SAMPLES):
-            gates[k] = sigmoid[np.uint32(gates[k]) & gate_mask]
-        for k in range(first + 2 * SAMPLES, first + 3 * SAMPLES):
-            gates[k] = tanh[np.uint32(gates[k]) & gate_mask]
-        for k in range(first + 3 * SAMPLES, first + 4 * SAMPLES):
-            gates[k] = sigmoid[np.uint32(gates[k]) & gate_mask]
-    gates_at, stage = np.int64(gates.ctypes.data), np.int64(stages.ctypes.data)
-    row = stages.itemsize * STAGE_FIELDS
-    cells_at = np.int64(cells.ctypes.data) + cells.itemsize * at
-    cell_tiles32(gates_at, cells_at, np.int64(align.ctypes.data), stage + row * STAGE_CELL, tiles)
-    for k in range(tiles * SAMPLES):
-        squashed[k] = tanh_cell[np.uint32(cells[at + k]) & cell_mask]
-    squashed_at, hidden_at = np.int64(squashed.ctypes.data), np.int64(hidden.ctypes.data)
-    hidden_tiles32(gates_at, squashed_at, hidden_at, stage + row * STAGE_HIDDEN, tiles)
+    lstm_tiles32(
+        address(sums), address(cells) + cells.itemsize * at, address(hidden), address(align), address(stages),
+        address(sigmoid), address(tanh), address(tanh_cell), sigmoid.size - 1, tanh_cell.size - 1, tiles,
+    )  # fmt: skip
 
 
 @njit_cached()

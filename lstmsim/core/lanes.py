@@ -26,7 +26,7 @@ from lstmsim.core.fixed import (
     limit,
 )
 from lstmsim.core.jit import njit_cached
-from lstmsim.core.simd import GATES, PAIRS, SAMPLES, WIDE, add_tile, pair32
+from lstmsim.core.simd import GATES, PAIRS, SAMPLES, WIDE, add_tile, address, pair32
 
 # A row of the program is one pass of an LSTM layer or one dense layer. Places and strides count elements of the arena.
 (
@@ -282,12 +282,6 @@ def _write_row(values, groups, arena, row, group, ends):
 
 
 @njit_cached()
-def address(array):
-    """Return where an array begins."""
-    return np.int64(array.ctypes.data)
-
-
-@njit_cached()
 def _add_columns(
     layer, sums, target, start, spread, hidden_at, hidden_columns, input_at, input_columns, tile, weights, ends
 ):
@@ -311,13 +305,14 @@ def _lstm(layer, arena, hidden_state, cells, weights, biases, ends, rules, scrat
     data, target = address(arena), address(sums)
     rows = WIDE if ends[ALONE] else GATES
     bias_data, fed_data = address(biases) + size * layer[BIASES], address(fed)
-    spread = 0 if ends[ALONE] else 1
+    none = np.int64(0)
+    spread = none if ends[ALONE] else np.int64(1)
     steps, tiles = layer[STEPS], layer[TILES]
     constant = layer[CONSTANT_INPUT] != 0
     if constant:
         for tile in range(tiles):
             _add_columns(
-                layer, sums, fed_data + size * tile * WIDE, bias_data + size * tile * rows, spread, data, 0,
+                layer, sums, fed_data + size * tile * WIDE, bias_data + size * tile * rows, spread, data, none,
                 data + size * layer[INPUT_AT], layer[INPUT_COLUMNS], tile, weights, ends,
             )  # fmt: skip
     before = address(hidden_state) + size * layer[STATE_HIDDEN]
@@ -325,7 +320,7 @@ def _lstm(layer, arena, hidden_state, cells, weights, biases, ends, rules, scrat
     for index in range(steps):
         step = steps - 1 - index if layer[REVERSE] else index
         row = layer[OUTPUT_AT] + (step if layer[KEEP] else index & 1) * layer[OUTPUT_STRIDE]
-        columns = 0 if index == 0 and ends[SKIP_ZERO_STATE] else layer[HIDDEN_COLUMNS]
+        columns = none if index == 0 and ends[SKIP_ZERO_STATE] else layer[HIDDEN_COLUMNS]
         input_at = data + size * (layer[INPUT_AT] + step * layer[INPUT_STRIDE])
         for first in range(0, tiles, TILES_AT_ONCE):
             count = min(TILES_AT_ONCE, tiles - first)
@@ -333,8 +328,8 @@ def _lstm(layer, arena, hidden_state, cells, weights, biases, ends, rules, scrat
                 tile = first + k
                 if constant:
                     _add_columns(
-                        layer, sums, target + size * k * WIDE, fed_data + size * tile * WIDE, 0, before, columns,
-                        input_at, 0, tile, weights, ends,
+                        layer, sums, target + size * k * WIDE, fed_data + size * tile * WIDE, none, before, columns,
+                        input_at, none, tile, weights, ends,
                     )  # fmt: skip
                 else:
                     _add_columns(
@@ -355,40 +350,58 @@ def _dense(layer, arena, weights, biases, ends, rules, sums, values):
     data, target = address(arena), address(sums)
     rows = WIDE if ends[ALONE] else GATES
     bias_data = address(biases) + size * layer[BIASES]
+    none = np.int64(0)
+    spread = none if ends[ALONE] else np.int64(1)
     for step in range(layer[STEPS]):
         row = layer[OUTPUT_AT] + step * layer[OUTPUT_STRIDE]
         input_at = data + size * (layer[INPUT_AT] + step * layer[INPUT_STRIDE])
         for tile in range(layer[TILES]):
             _add_columns(
-                layer, sums, target, bias_data + size * tile * rows, 0 if ends[ALONE] else 1, data, 0,
+                layer, sums, target, bias_data + size * tile * rows, spread, data, none,
                 input_at, layer[INPUT_COLUMNS], tile, weights, ends,
             )  # fmt: skip
-            finish_dense(sums, 1, layer[FUNCTION], values, rules)
-            _write_row(values, 4, arena, row, 4 * tile, ends)
+            finish_dense(sums, np.int64(1), layer[FUNCTION], values, rules)
+            _write_row(values, np.int64(4), arena, row, 4 * tile, ends)
 
 
 @njit_cached(nogil=True)
 def run_network(program, ends, weights, biases, sum_constants, rules, inputs, outputs, arena, hidden_state, cell_state):
-    """Run blocks [blocks, ...] of inputs; hidden_state and cell_state hold one row a block, before and after."""
+    """Run blocks [blocks, ...] of inputs; hidden_state and cell_state hold one row a block, before and after.
+
+    Where they hold a single row it serves all blocks, each of which starts from zero.
+    """
     sums = np.empty(TILES_AT_ONCE * WIDE, arena.dtype)
     scratch = np.empty((2, TILES_AT_ONCE * WIDE), arena.dtype)
     hidden = np.empty(TILES_AT_ONCE * SAMPLES, arena.dtype)
-    fed = np.empty(program[:, TILES].max() * WIDE, arena.dtype)
+    most_tiles = np.int64(0)
+    for index in range(program.shape[0]):
+        most_tiles = max(most_tiles, program[index, TILES])
+    fed = np.empty(most_tiles * WIDE, arena.dtype)
     known = np.empty(END_FIELDS + 1, np.int64)
-    known[:END_FIELDS] = ends
-    known[CONSTANTS_ADDRESS] = np.int64(sum_constants.ctypes.data)
+    for k in range(END_FIELDS):  # a loop: assigning slices compiles numba's broadcasting and its messages
+        known[k] = ends[k]
+    known[CONSTANTS_ADDRESS] = address(sum_constants)
     row = ends[FINAL_ROW]
+    shared = hidden_state.shape[0] == 1
     for block in range(inputs.shape[0]):
-        arena[: inputs.shape[1]] = inputs[block]
+        place = 0 if shared else block
+        if shared and block > 0:
+            for k in range(hidden_state.shape[1]):
+                hidden_state[0, k] = 0
+            for k in range(cell_state.shape[1]):
+                cell_state[0, k] = 0
+        for k in range(inputs.shape[1]):
+            arena[k] = inputs[block, k]
         for index in range(program.shape[0]):
             layer = program[index]
             if layer[IS_LSTM]:
                 _lstm(
-                    layer, arena, hidden_state[block], cell_state[block], weights, biases, known, rules, scratch, sums,
+                    layer, arena, hidden_state[place], cell_state[place], weights, biases, known, rules, scratch, sums,
                     hidden, fed,
                 )  # fmt: skip
             else:
                 _dense(layer, arena, weights, biases, known, rules, sums, scratch[0])
         for step in range(ends[FINAL_STEPS]):
             at = ends[FINAL_AT] + step * ends[FINAL_STRIDE]
-            outputs[block, step * row : (step + 1) * row] = arena[at : at + row]
+            for k in range(row):
+                outputs[block, step * row + k] = arena[at + k]

@@ -238,6 +238,17 @@ def _modes(element: Any) -> tuple[int, ...]:
 
 
 @intrinsic
+def address(context, array):
+    """Return where an array begins."""
+
+    def generate(target_context, builder, signature, arguments):
+        fields = cgutils.create_struct_proxy(signature.args[0])(target_context, builder, value=arguments[0])
+        return builder.ptrtoint(fields.data, I64)
+
+    return types.int64(array), generate
+
+
+@intrinsic
 def add_tile(context, sums, mode, alone, t, s, spread, r1, l1, c1, r2, l2, c2, constants):
     """Run the tile of the element type of `sums`, of a mode, for a block or one sample; see `_tile_function`."""
     element = {types.int32: I32, types.int64: I64, types.float32: F32}[sums.dtype]
@@ -307,25 +318,28 @@ def _assign_vector(builder: Any, value: Any, stage: list[Any]) -> Any:
     return builder.add(builder.and_(builder.sub(kept, base), mask), base)
 
 
-def _tile_loop(name: str, arguments: int, body: Any) -> Any:
-    """Return an intrinsic of 64-bit arguments, the last the count of tiles, whose body is emitted for each tile."""
+def _wrap_vector(builder: Any, value: Any, stage: list[Any]) -> Any:
+    """Emit `_assign_vector` where bits are cut off and the value wraps."""
+    gain, drop, *_, base, mask = stage
+    floor = builder.ashr(builder.shl(value, gain), drop)
+    return builder.add(builder.and_(builder.sub(floor, base), mask), base)
 
-    def generate(target_context, builder, signature, values):
-        module = builder.module
-        if name not in module.globals:
-            function = ir.Function(module, ir.FunctionType(ir.VoidType(), [I64] * arguments), name)
-            function.linkage = "linkonce_odr"
-            function.attributes.add("noinline")
-            inner = ir.IRBuilder(function.append_basic_block("entry"))
-            step = body(inner, *function.args[:-1])
-            with cgutils.for_range_slice(inner, _constant(0), function.args[-1], _constant(1), I64) as (tile, _):
-                for first in range(0, SAMPLES, VECTOR_BYTES // 4):
-                    step(tile, first)
-            inner.ret_void()
-        builder.call(module.globals[name], values)
-        return target_context.get_dummy_value()
 
-    return generate
+def _gather(builder: Any, table: Any, index: Any) -> Any:
+    """Emit table[index] for a vector of 32-bit elements."""
+    if has_pair_multiply():
+        signature = ir.FunctionType(
+            index.type, [index.type, ir.IntType(8).as_pointer(), index.type, index.type, ir.IntType(8)]
+        )
+        instruction = cgutils.get_or_insert_function(builder.module, signature, "llvm.x86.avx2.gather.d.d.256")
+        nothing, everything = (ir.Constant(index.type, [value] * index.type.count) for value in (0, -1))
+        start = builder.inttoptr(table, ir.IntType(8).as_pointer())
+        return builder.call(instruction, [nothing, start, index, everything, ir.Constant(ir.IntType(8), 4)])
+    found = ir.Constant(index.type, ir.Undefined)
+    for lane in range(index.type.count):
+        at = builder.zext(builder.extract_element(index, ir.Constant(I32, lane)), I64)
+        found = builder.insert_element(found, _load(builder, table, at, I32, 1), ir.Constant(I32, lane))
+    return found
 
 
 def _constants(builder: Any, address: Any, count: int) -> list[Any]:
@@ -333,43 +347,66 @@ def _constants(builder: Any, address: Any, count: int) -> list[Any]:
     return [_splat(builder, _load(builder, address, _constant(field), I32, 1), lanes) for field in range(count)]
 
 
-def _cell_step(builder: Any, gates: Any, cells: Any, align: Any, stage: Any) -> Any:
-    fields, (left, right) = _constants(builder, stage, 10), _constants(builder, align, 2)
-    lanes = VECTOR_BYTES // 4
-
-    def step(tile: Any, first: int) -> None:
-        at = builder.add(builder.mul(tile, _constant(WIDE)), _constant(first))
-        entry, forget, candidate = (
-            _load(builder, gates, builder.add(at, _constant(gate * SAMPLES)), I32, lanes) for gate in range(3)
+def _cuts_and_wraps(builder: Any, stages: Any) -> Any:
+    """Emit whether the three assignments of an LSTM step all cut off bits and wrap, ap_fixed's defaults."""
+    result = ir.Constant(ir.IntType(1), 1)
+    for stage in range(1, 4):
+        addend, negative, odd, mask = (
+            _load(builder, stages, _constant(stage * 10 + field), I32, 1) for field in (2, 3, 4, 9)
         )
-        place = builder.add(builder.mul(tile, _constant(SAMPLES)), _constant(first))
-        kept = builder.shl(builder.mul(forget, _load(builder, cells, place, I32, lanes)), left)
-        added = builder.shl(builder.mul(entry, candidate), right)
-        _store(builder, _assign_vector(builder, builder.add(kept, added), fields), cells, place, I32)
-
-    return step
+        rounding = builder.or_(builder.or_(addend, negative), odd)
+        result = builder.and_(result, builder.icmp_signed("==", rounding, ir.Constant(I32, 0)))
+        result = builder.and_(result, builder.icmp_signed("!=", mask, ir.Constant(I32, -1)))
+    return result
 
 
-def _hidden_step(builder: Any, gates: Any, squashed: Any, hidden: Any, stage: Any) -> Any:
-    fields = _constants(builder, stage, 10)
+def _emit_tiles(builder: Any, assign: Any, arguments: Any) -> None:
+    """Emit the loop of `lstm_tiles32` with one way to assign."""
+    sums, cells, hidden, align, stages, sigmoid, tanh, tanh_cell, gate_mask, cell_mask, tiles = arguments
     lanes = VECTOR_BYTES // 4
-
-    def step(tile: Any, first: int) -> None:
-        at = builder.add(builder.mul(tile, _constant(WIDE)), _constant(first + 3 * SAMPLES))
-        place = builder.add(builder.mul(tile, _constant(SAMPLES)), _constant(first))
-        product = builder.mul(_load(builder, gates, at, I32, lanes), _load(builder, squashed, place, I32, lanes))
-        _store(builder, _assign_vector(builder, product, fields), hidden, place, I32)
-
-    return step
+    fields = _constants(builder, stages, 40)
+    wrap, to_state, to_cell, to_hidden = (fields[row * 10 : row * 10 + 10] for row in range(4))
+    left, right = _constants(builder, align, 2)
+    gate_codes, cell_codes = (_splat(builder, builder.trunc(mask, I32), lanes) for mask in (gate_mask, cell_mask))
+    with cgutils.for_range_slice(builder, _constant(0), tiles, _constant(1), I64) as (tile, _):
+        for first in range(0, SAMPLES, lanes):
+            at = builder.add(builder.mul(tile, _constant(WIDE)), _constant(first))
+            gates = []
+            for gate, table in enumerate((sigmoid, sigmoid, tanh, sigmoid)):
+                total = _load(builder, sums, builder.add(at, _constant(gate * SAMPLES)), I32, lanes)
+                total = builder.add(builder.and_(builder.sub(total, wrap[8]), wrap[9]), wrap[8])
+                code = builder.and_(assign(builder, total, to_state), gate_codes)
+                gates.append(_gather(builder, table, code))
+            place = builder.add(builder.mul(tile, _constant(SAMPLES)), _constant(first))
+            kept = builder.shl(builder.mul(gates[1], _load(builder, cells, place, I32, lanes)), left)
+            added = builder.shl(builder.mul(gates[0], gates[2]), right)
+            cell = assign(builder, builder.add(kept, added), to_cell)
+            _store(builder, cell, cells, place, I32)
+            squashed = _gather(builder, tanh_cell, builder.and_(cell, cell_codes))
+            _store(builder, assign(builder, builder.mul(gates[3], squashed), to_hidden), hidden, place, I32)
 
 
 @intrinsic
-def cell_tiles32(context, gates, cells, align, stage, tiles):
-    """Assign f*c + i*g to cells, for tiles of gates [tiles, 4, 16]; all arguments but the count are addresses."""
-    return types.void(*[types.int64] * 5), _tile_loop("lstmsim_cells", 5, _cell_step)
+def lstm_tiles32(context, sums, cells, hidden, align, stages, sigmoid, tanh, tanh_cell, gate_mask, cell_mask, tiles):
+    """Turn sums [tiles, 4, 16] into cells [tiles, 16], in place, and hidden [tiles, 16].
 
+    All arguments but the masks and the count are addresses; stages as in `elementwise`, tables of every raw value.
+    """
 
-@intrinsic
-def hidden_tiles32(context, gates, squashed, hidden, stage, tiles):
-    """Assign o * tanh(c) to hidden, for tiles of gates [tiles, 4, 16]; all arguments but the count are addresses."""
-    return types.void(*[types.int64] * 5), _tile_loop("lstmsim_hidden", 5, _hidden_step)
+    def generate(target_context, builder, signature, values):
+        module = builder.module
+        if "lstmsim_cells" not in module.globals:
+            function = ir.Function(module, ir.FunctionType(ir.VoidType(), [I64] * 11), "lstmsim_cells")
+            function.linkage = "linkonce_odr"
+            function.attributes.add("noinline")
+            inner = ir.IRBuilder(function.append_basic_block("entry"))
+            with inner.if_else(_cuts_and_wraps(inner, function.args[4])) as (simple, general):
+                with simple:
+                    _emit_tiles(inner, _wrap_vector, function.args)
+                with general:
+                    _emit_tiles(inner, _assign_vector, function.args)
+            inner.ret_void()
+        builder.call(module.globals["lstmsim_cells"], values)
+        return target_context.get_dummy_value()
+
+    return types.void(*[types.int64] * 11), generate
