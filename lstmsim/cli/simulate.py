@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from lstmsim.trace import Trace
 
 INPUT_LIMIT_BYTES = 4 << 30
+VALUES_AT_ONCE = 1 << 24  # bounds what the float64 reference keeps
 
 
 @click.command("simulate")
@@ -79,7 +80,7 @@ def command(
     elapsed_s = time.perf_counter() - start
     if output_file is not None:
         _save(output_file, outputs, force=force)
-    error = np.abs(outputs - model.predict(inputs))
+    rms_error, largest_error = _errors(model, inputs, outputs, silent=quiet or as_json)
     summary = {
         "network": model.network.name,
         "samples": len(outputs),
@@ -87,8 +88,8 @@ def command(
         "path": "plain" if traced else simulator.plan.path.value,
         "reason": "a trace records every value" if traced else simulator.plan.reason,
         "elapsed_s": elapsed_s,
-        "rms_error": float(np.sqrt(np.mean(error**2))),
-        "largest_error": float(error.max()),
+        "rms_error": rms_error,
+        "largest_error": largest_error,
         "notes": notes,
     }
     if as_json:
@@ -130,6 +131,28 @@ def _inputs(model: Model, input_file: str | None, batch: int, seed: int, notes: 
     if not len(values):
         raise ModelFormatError(f"{input_file!r} holds no sample: at least one is needed")
     return values
+
+
+def _errors(model: Model, inputs: Any, outputs: Any, *, silent: bool) -> tuple[float, float]:
+    """Return the root mean square and the largest distance to float64, sample by sample so that memory is bounded."""
+    import numpy as np
+
+    from lstmsim.cli.accuracy import progress_bar
+
+    network = model.network
+    at_once = max(
+        1, VALUES_AT_ONCE // max(4 * stage.output.timesteps * stage.output.features for stage in network.stages)
+    )
+    squares = largest = 0.0
+    with progress_bar(silent or len(inputs) <= at_once) as bar:
+        job = bar.add_task("float64 reference", total=len(inputs))
+        for first in range(0, len(inputs), at_once):
+            part = slice(first, first + at_once)
+            error = np.abs(outputs[part] - model.predict(inputs[part]))
+            squares += float(np.sum(error**2))
+            largest = max(largest, float(error.max()))
+            bar.advance(job, len(error))
+    return float(np.sqrt(squares / outputs.size)), largest
 
 
 def _save(path: str, outputs: Any, *, force: bool) -> None:

@@ -23,7 +23,7 @@ from lstmsim.quantise import QuantisedDense, QuantisedModel, QuantisedPass, acti
 from lstmsim.simulate import Path, Simulator, run_raw
 from tests.reference.integers import Kernel
 
-EXAMPLES = int(os.environ.get("LSTMSIM_EXAMPLES", "60"))  # every mode and path is met without drawing, below
+EXAMPLES = int(os.environ.get("LSTMSIM_EXAMPLES", "150"))  # every mode and path is met without drawing, below
 LANES = settings(max_examples=EXAMPLES, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 
 
