@@ -13,6 +13,8 @@ from lstmsim.errors import CalibrationError, nearest
 from lstmsim.files import check_keys, data_folder, read_toml, write_text
 
 SCHEMA_VERSION = 1
+LARGEST_SPREAD = 10.0
+"""Largest standard deviation of a logarithm that a calibration may state: a factor of 22,000."""
 Z90 = 1.6448536269514722
 """Half-width of a 90 % interval in standard deviations."""
 
@@ -139,10 +141,23 @@ def _from_table(table: dict[str, Any], where: str) -> Calibration:
         )
     except (TypeError, ValueError, AttributeError) as problem:
         raise CalibrationError(f"{where}: a value has the wrong type: {problem}") from None
+    _check_spreads(calibration, where)
     size = len(coefficients)
     if len(calibration.covariance) != size or any(len(row) != size for row in calibration.covariance):
         raise CalibrationError(f"{where}: the covariance is not {size} x {size}")
     return calibration
+
+
+def _check_spreads(calibration: Calibration, where: str) -> None:
+    for name, value in calibration.log_sigma.items():
+        if not 0.0 <= value <= LARGEST_SPREAD:
+            raise CalibrationError(f"{where}: log_sigma of {name!r} = {value:g} is outside 0..{LARGEST_SPREAD:g}")
+    for value in (value for row in calibration.covariance for value in row):
+        if not abs(value) <= LARGEST_SPREAD**2:
+            raise CalibrationError(f"{where}: a covariance of {value:g} is outside +-{LARGEST_SPREAD**2:g}")
+    for name, bounds in calibration.ranges.items():
+        if not all(math.isfinite(bound) for bound in bounds):
+            raise CalibrationError(f"{where}: the range of {name!r} is not finite")
 
 
 def _coefficient(name: str, entry: Any, where: str) -> Coefficient:

@@ -58,7 +58,7 @@ def arrays_of_rows(rows: Any) -> Any:
 
 
 def records_of_rows(rows: Any) -> Any:
-    """Return layers as an array of records: as `arrays_of_rows`, but reading a row of it costs compiled code nothing."""
+    """Return layers as an array of records: as `arrays_of_rows`, but a row of it costs compiled code nothing."""
     import numpy as np
 
     return np.array([tuple(row) for row in rows], dtype=[(name, np.int64) for name in LAYER_COLUMNS])

@@ -164,10 +164,17 @@ def test_calibrations_survive_a_round_trip(tmp_path: Path) -> None:
         estimate("autoenc-5", "u280").latency_s, rel=1e-5
     )
     assert again.made_from == calibration.made_from
-    broken = path.read_text().replace("schema = 1", "schema = 7")
-    path.write_text(broken)
-    with pytest.raises(CalibrationError, match="schema"):
-        load_calibration(str(path))
+    whole = path.read_text()
+    for old, new, word in [
+        ("schema = 1", "schema = 7", "schema"),
+        ('"latency_s" = 0.04', '"latency_s" = 9e9 #', "log_sigma"),
+        ("covariance = [\n    [", "covariance = [\n    [nan, ", "covariance"),
+        ('"batch" = [1, 128]', '"batch" = [1, inf]', "range"),
+    ]:
+        assert old in whole
+        path.write_text(whole.replace(old, new))
+        with pytest.raises(CalibrationError, match=word):
+            load_calibration(str(path))
 
 
 def test_an_estimate_prints_itself() -> None:
