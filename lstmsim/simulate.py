@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +31,8 @@ from lstmsim.quantise import (
 from lstmsim.states import checked_state, pack_state, unpack_state
 
 if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
+
     from lstmsim.program import Program
 
 SAMPLES_OF_BLOCK = 16
@@ -155,11 +159,8 @@ class Simulator:
         if threads <= 1 or len(parts) == 1:
             left = [self._run_part(part, inputs, outputs, state) for part in parts]
         else:
-            from concurrent.futures import ThreadPoolExecutor
-
-            with ThreadPoolExecutor(threads) as pool:
-                jobs = [pool.submit(self._run_part, part, inputs, outputs, state) for part in parts]
-                left = [job.result() for job in jobs]
+            jobs = [_pool(threads - 1).submit(self._run_part, part, inputs, outputs, state) for part in parts[1:]]
+            left = [self._run_part(parts[0], inputs, outputs, state), *(job.result() for job in jobs)]
         return _joined_states(left) if wanted and left else state or ()
 
     def _run_part(self, part: _Part, inputs: NDArray[Any], outputs: NDArray[Any], state: State | None) -> State:
@@ -314,6 +315,16 @@ def _checked_raw(model: QuantisedModel, inputs: Raw) -> Raw:
 def _check_threads(threads: int) -> None:
     if not isinstance(threads, int) or not 1 <= threads <= MAX_THREADS:
         raise ConfigError(f"threads = {threads!r} is not a whole number of 1 to {MAX_THREADS}")
+
+
+@cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    """Return threads that stay: starting one takes as long as a block of a small network."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=_pool.cache_clear)  # threads do not survive a fork
+    return ThreadPoolExecutor(threads)
 
 
 @dataclass(frozen=True, slots=True)
