@@ -192,8 +192,8 @@ class Simulator:
             program.rows, ends, program.weights, program.biases, program.sum_constants, program.rules, packed_inputs,
             packed_outputs, arena, hidden, cells,
         )  # fmt: skip
-        spare.append((arena, packed_inputs, packed_outputs))
         lanes.write_outputs(outputs, part.first, part.last, part.lanes, packed_outputs, *shared)
+        spare.append((arena, packed_inputs, packed_outputs))
         return unpack_state(program, part.last - part.first, hidden, cells) if state is not None else ()
 
     def _program(self, *, alone: bool) -> Program:

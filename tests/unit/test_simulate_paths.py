@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
 from lstmsim.config import KernelConfig, config_from_dict, float_config
 from lstmsim.model import random_model
-from lstmsim.network import DenseLayer, LstmLayer, Network
+from lstmsim.network import DenseLayer, LstmLayer, Network, load_preset
 from lstmsim.quantise import quantise_model
 from lstmsim.simulate import Path, Simulator
 
@@ -97,3 +98,15 @@ def test_a_processor_without_avx2_is_given_the_portable_path(monkeypatch):
     model = quantise_model(random_model(NETWORK, 5), KernelConfig())
     assert Simulator(model).plan.path is Path.PRODUCTS32
     assert Simulator(quantise_model(random_model(NETWORK, 5), float_config())).plan.path is Path.FLOAT
+
+
+def test_calls_side_by_side_and_threads_within_a_call_give_the_same_bits() -> None:
+    simulator = Simulator(quantise_model(random_model(load_preset("autoenc-1"), 3), KernelConfig()))
+    generator = np.random.default_rng(0)
+    batches = [generator.normal(size=(size, 2, 60)) for size in (64, 64, 48, 17, 64, 33) * 6]
+    alone = [simulator.run(batch) for batch in batches]
+    for _ in range(5):
+        with ThreadPoolExecutor(4) as pool:
+            together = list(pool.map(lambda batch: simulator.run(batch, threads=2), batches))
+        for one, other in zip(alone, together, strict=True):
+            np.testing.assert_array_equal(one, other)
