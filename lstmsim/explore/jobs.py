@@ -71,11 +71,21 @@ def run_jobs(
     except BaseException:
         for future in waiting:
             future.cancel()
+        if stream is not None:
+            for key, value in _finished(waiting).items():
+                if key not in known:
+                    _append(stream, key, value)
         raise
     finally:
         if stream is not None:
             stream.close()
     return {key: known[key] for key in tasks}
+
+
+def _finished(futures: Mapping[Future[Any], str]) -> dict[str, Any]:
+    """Return the results that are there, whether or not they were taken."""
+    done = {future: key for future, key in futures.items() if future.done() and not future.cancelled()}
+    return {key: future.result() for future, key in done.items() if future.exception() is None}
 
 
 def _known(checkpoint: str | os.PathLike[str] | None, tasks: Mapping[str, Any]) -> dict[str, Any]:
