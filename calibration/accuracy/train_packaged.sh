@@ -22,8 +22,8 @@ lstm-cell bokeh:stocks stocks 0 3 0.001 2500
 lstm-dense synthetic synthetic 0 4 0.002 4000
 lstm-cell synthetic synthetic 0 2 0.001 2000
 autoenc-2 synthetic synthetic 0 40 0.003 4000
-autoenc-3 synthetic synthetic 0 30 0.003 4000
-autoenc-4 synthetic synthetic 0 25 0.002 4000
+autoenc-3 synthetic synthetic 0 120 0.01 4000
+autoenc-4 synthetic synthetic 0 120 0.01 4000
 autoenc-2 nslkdd nslkdd 0 60 0.003 0
 autoenc-5 nslkdd nslkdd 2 20 0.002 0
 JOBS
