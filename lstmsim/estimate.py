@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from lstmsim.advice import advise
@@ -181,20 +181,9 @@ def _on_fpga(
         name: math.exp(Z90 * math.hypot(calibration.log_sigma.get(name, 0.0), EXTRAPOLATION_LOG_SIGMA * bool(reasons)))
         for name in needs
     }
-    return Estimate(
-        network=network.name,
-        device=device.name,
-        kind=device.kind,
-        batch=batch,
-        latency_s=latency,
-        latency_low_s=latency * math.exp(-Z90 * sigma),
-        latency_high_s=latency * math.exp(Z90 * sigma),
-        throughput_per_s=batch / latency,
-        seconds={name: count / model.knobs.clock_hz for name, count in cycles.items()},
-        bottleneck=max(cycles, key=lambda name: cycles[name]),
-        extrapolated=bool(reasons),
-        reasons=reasons,
-        calibration=calibration.name,
+    seconds = {name: count / model.knobs.clock_hz for name, count in cycles.items()}
+    return replace(
+        _timed(network, device, batch, seconds, latency, sigma, reasons, calibration),
         config=config.to_dict(),
         clock_hz=model.knobs.clock_hz,
         cycles=cycles,
@@ -206,7 +195,6 @@ def _on_fpga(
         fits=fits,
         breaks_first=None if fits else fullest,
         advice=advise(network, device, config, batch, values),
-        notes=_notes(network),
     )
 
 
@@ -220,6 +208,20 @@ def _on_processor(network: Network, device: ProcessorDevice, batch: int, calibra
     sigma = math.hypot(calibration.log_sigma_of(gradient), found.log_sigma)
     if reasons:
         sigma = math.hypot(sigma, EXTRAPOLATION_LOG_SIGMA)
+    return _timed(network, device, batch, seconds, latency, sigma, reasons, calibration)
+
+
+def _timed(
+    network: Network,
+    device: Device,
+    batch: int,
+    seconds: dict[str, float],
+    latency: float,
+    sigma: float,
+    reasons: tuple[str, ...],
+    calibration: Calibration,
+) -> Estimate:
+    """Return the part of an estimate that every device has."""
     return Estimate(
         network=network.name,
         device=device.name,
