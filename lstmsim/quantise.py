@@ -197,13 +197,26 @@ def activation_tables(config: KernelConfig) -> ActivationTables:
         empty: Raw = np.zeros(0, np.float32 if config.is_float else np.int64)
         return ActivationTables(empty, empty)
     edges = config.activation == "interpolated"
-    return ActivationTables(_table("sigmoid", size, reach, number, edges), _table("tanh", size, reach, number, edges))
+    gates = 0.0 if edges else _sample_offset(config, config.state_format)
+    cells = 0.0 if edges else min(gates, _sample_offset(config, config.cell_format))
+    return ActivationTables(
+        _table("sigmoid", size + edges, reach, gates, number), _table("tanh", size + edges, reach, cells, number)
+    )
+
+
+def _sample_offset(config: KernelConfig, reader: NumberFormat) -> float:
+    """Return where in its span an entry is exact: the left edge if one value of the format reads it, else the centre.
+
+    At the centre, entries that serve one value each would all be half a step off in the same direction, an error that
+    adds up over the time steps.
+    """
+    return 0.0 if isinstance(reader, FixedFormat) and bits_below_entry(config, reader) <= 0 else 0.5
 
 
 @lru_cache(maxsize=32)
-def _table(function: str, size: int, reach: int, number: NumberFormat, edges: bool) -> Raw:
-    step = 2.0 * reach / size
-    points = [(k - size // 2 + (0.0 if edges else 0.5)) * step for k in range(size + edges)]
+def _table(function: str, entries: int, reach: int, offset: float, number: NumberFormat) -> Raw:
+    half = entries // 2
+    points = [(k - half + offset) * (reach / half) for k in range(entries)]
     values = [math.tanh(x) if function == "tanh" else 1.0 / (1.0 + math.exp(-x)) for x in points]
     if isinstance(number, FloatFormat):
         table: Raw = np.array(values, np.float64).astype(np.float32)

@@ -13,8 +13,8 @@ while read -r network source kind seed epochs rate windows; do
         "--threads 1 --quiet --force -o $out/$network.$kind.$seed.npz"
 done <<'JOBS' | nice -n 19 xargs -P "$processes" -I{} sh -c 'lstmsim {}'
 autoenc-1 nslkdd nslkdd 0 60 0.003 0
-autoenc-5 nslkdd nslkdd 0 20 0.002 0
-autoenc-5 nslkdd nslkdd 1 20 0.002 0
+autoenc-5 nslkdd nslkdd 0 40 0.002 0
+autoenc-5 nslkdd nslkdd 1 40 0.002 0
 autoenc-1 synthetic synthetic 0 20 0.003 0
 autoenc-5 synthetic synthetic 0 6 0.002 6000
 lstm-dense bokeh:sst sst 0 6 0.002 4000
@@ -25,5 +25,5 @@ autoenc-2 synthetic synthetic 0 40 0.003 4000
 autoenc-3 synthetic synthetic 0 120 0.01 4000
 autoenc-4 synthetic synthetic 0 120 0.01 4000
 autoenc-2 nslkdd nslkdd 0 60 0.003 0
-autoenc-5 nslkdd nslkdd 2 20 0.002 0
+autoenc-5 nslkdd nslkdd 2 40 0.002 0
 JOBS
