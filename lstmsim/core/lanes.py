@@ -26,7 +26,7 @@ from lstmsim.core.fixed import (
     limit,
 )
 from lstmsim.core.jit import njit_cached
-from lstmsim.core.simd import GATES, PAIRS, SAMPLES, WIDE, add_tile, address, pair32
+from lstmsim.core.simd import GATES, PAIRS, SAMPLES, WIDE, add_tiles, address, pair32
 
 # A row of the program is one pass of an LSTM layer or one dense layer. Places and strides count elements of the arena.
 (
@@ -283,19 +283,20 @@ def _write_row(values, groups, arena, row, group, ends):
 
 @njit_cached()
 def _add_columns(
-    layer, sums, target, start, spread, hidden_at, hidden_columns, input_at, input_columns, tile, weights, ends
+    layer, sums, target, start, spread, hidden_at, hidden_columns, input_at, input_columns, first, count, weights, ends
 ):
-    """Run the tile of one group of units; all places are addresses."""
+    """Run the tiles of `count` groups of units, from group `first` on; all places are addresses."""
     size = weights.itemsize
     alone = ends[ALONE]
     per_column = WIDE if alone else GATES
-    hidden_weights = address(weights) + size * (layer[HIDDEN_WEIGHTS] + tile * layer[HIDDEN_COLUMNS] * per_column)
-    input_weights = address(weights) + size * (layer[INPUT_WEIGHTS] + tile * layer[INPUT_COLUMNS] * per_column)
+    hidden_step, input_step = layer[HIDDEN_COLUMNS] * per_column, layer[INPUT_COLUMNS] * per_column
+    hidden_weights = address(weights) + size * (layer[HIDDEN_WEIGHTS] + first * hidden_step)
+    input_weights = address(weights) + size * (layer[INPUT_WEIGHTS] + first * input_step)
     first_rows, first_lanes = (hidden_at, hidden_weights) if alone else (hidden_weights, hidden_at)
     second_rows, second_lanes = (input_at, input_weights) if alone else (input_weights, input_at)
-    add_tile(
-        sums, ends[MODE], alone, target, start, spread, first_rows, first_lanes, hidden_columns,
-        second_rows, second_lanes, input_columns, ends[CONSTANTS_ADDRESS],
+    add_tiles(
+        sums, ends[MODE], alone, count, target, start, spread, first_rows, first_lanes, hidden_columns, hidden_step,
+        second_rows, second_lanes, input_columns, input_step, ends[CONSTANTS_ADDRESS],
     )  # fmt: skip
 
 
@@ -309,12 +310,13 @@ def _lstm(layer, arena, hidden_state, cells, weights, biases, ends, rules, scrat
     spread = none if ends[ALONE] else np.int64(1)
     steps, tiles = layer[STEPS], layer[TILES]
     constant = layer[CONSTANT_INPUT] != 0
+    start_data, start_size, input_columns = bias_data, size * rows, layer[INPUT_COLUMNS]
     if constant:
-        for tile in range(tiles):
-            _add_columns(
-                layer, sums, fed_data + size * tile * WIDE, bias_data + size * tile * rows, spread, data, none,
-                data + size * layer[INPUT_AT], layer[INPUT_COLUMNS], tile, weights, ends,
-            )  # fmt: skip
+        _add_columns(
+            layer, sums, fed_data, bias_data, spread, data, none, data + size * layer[INPUT_AT], input_columns,
+            none, tiles, weights, ends,
+        )  # fmt: skip
+        start_data, start_size, spread, input_columns = fed_data, size * WIDE, none, none
     before = address(hidden_state) + size * layer[STATE_HIDDEN]
     row = np.int64(0)
     for index in range(steps):
@@ -324,18 +326,10 @@ def _lstm(layer, arena, hidden_state, cells, weights, biases, ends, rules, scrat
         input_at = data + size * (layer[INPUT_AT] + step * layer[INPUT_STRIDE])
         for first in range(0, tiles, TILES_AT_ONCE):
             count = min(TILES_AT_ONCE, tiles - first)
-            for k in range(count):
-                tile = first + k
-                if constant:
-                    _add_columns(
-                        layer, sums, target + size * k * WIDE, fed_data + size * tile * WIDE, none, before, columns,
-                        input_at, none, tile, weights, ends,
-                    )  # fmt: skip
-                else:
-                    _add_columns(
-                        layer, sums, target + size * k * WIDE, bias_data + size * tile * rows, spread, before, columns,
-                        input_at, layer[INPUT_COLUMNS], tile, weights, ends,
-                    )  # fmt: skip
+            _add_columns(
+                layer, sums, target, start_data + first * start_size, spread, before, columns,
+                input_at, input_columns, first, count, weights, ends,
+            )  # fmt: skip
             update_cells(sums, count, cells, layer[STATE_CELL] + first * SAMPLES, hidden, scratch, rules)
             _write_row(hidden, count, arena, row, first, ends)
         before = data + size * row
@@ -358,7 +352,7 @@ def _dense(layer, arena, weights, biases, ends, rules, sums, values):
         for tile in range(layer[TILES]):
             _add_columns(
                 layer, sums, target, bias_data + size * tile * rows, spread, data, none,
-                input_at, layer[INPUT_COLUMNS], tile, weights, ends,
+                input_at, layer[INPUT_COLUMNS], tile, np.int64(1), weights, ends,
             )  # fmt: skip
             finish_dense(sums, np.int64(1), layer[FUNCTION], values, rules)
             _write_row(values, np.int64(4), arena, row, 4 * tile, ends)

@@ -179,34 +179,50 @@ def _emit_part(
         _store(builder, builder.load(totals[place]), target, at[place], element)
 
 
-def _tile_function(module: Any, element: Any, mode: int, alone: bool) -> Any:
-    """Return the function of a tile in this module, made on first use.
+def _tiles_function(module: Any, element: Any, mode: int, alone: bool) -> Any:
+    """Return the function of a run of tiles in this module, made on first use.
 
-    f(target, start, spread, rows_1, lanes_1, columns_1, rows_2, lanes_2, columns_2, constants), all 64-bit: target
-    [rows, lanes] and start are addresses; start holds [rows, lanes], or [rows] where spread is set; segments hold
-    rows [columns, rows] and lanes [columns, lanes].
+    f(count, target, start, spread, rows_1, lanes_1, columns_1, step_1, rows_2, lanes_2, columns_2, step_2, constants),
+    all 64-bit: target [count, rows, lanes] and start are addresses; start holds [count, rows, lanes], or [count, rows]
+    where spread is set; segments hold rows [columns, rows] and lanes [columns, lanes], of which the weights (rows in a
+    block, lanes of one sample alone) move on by so many elements a tile. One call for several tiles, as a call costs
+    as much as the products of a dozen columns.
     """
-    name = f"lstmsim_tile_{element}_{mode}_{'alone' if alone else 'block'}"
+    name = f"lstmsim_tiles_{element}_{mode}_{'alone' if alone else 'block'}"
     if name in module.globals:
         return module.globals[name]
-    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [I64] * 10), name)
+    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [I64] * 13), name)
     function.linkage = "linkonce_odr"
     function.attributes.add("noinline")
     builder = ir.IRBuilder(function.append_basic_block("entry"))
-    target, start, spread, r1, l1, c1, r2, l2, c2, constants = function.args
+    count, target, start, spread, r1, l1, c1, step_1, r2, l2, c2, step_2, constants = function.args
     flag = builder.icmp_signed("!=", spread, _constant(0))
     arithmetic = _Arithmetic(builder, element, mode, constants)
     shape = _shape(arithmetic.lanes, mode, alone)
-    operands = (target, start, flag, ((r1, l1, c1), (r2, l2, c2)))
+    size = 8 if element is I64 else 4
+    start_step = builder.select(flag, _constant(shape.rows), _constant(shape.rows * shape.lanes))
+
+    def moved(place: Any, tile: Any, step: Any) -> Any:
+        return builder.add(place, builder.mul(tile, builder.mul(step, _constant(size))))
+
     down, across = shape.parts(arithmetic.lanes)
     lanes = shape.part_vectors * arithmetic.lanes
-    with (
-        cgutils.for_range_slice(
-            builder, _constant(0), _constant(down * shape.part_rows), _constant(shape.part_rows), I64
-        ) as (row, _),
-        cgutils.for_range_slice(builder, _constant(0), _constant(across * lanes), _constant(lanes), I64) as (lane, _),
-    ):
-        _emit_part(builder, arithmetic, shape, row, lane, operands)
+    with cgutils.for_range_slice(builder, _constant(0), count, _constant(1), I64) as (tile, _):
+        segments = tuple(
+            (rows, moved(at, tile, step), columns) if alone else (moved(rows, tile, step), at, columns)
+            for rows, at, columns, step in ((r1, l1, c1, step_1), (r2, l2, c2, step_2))
+        )
+        places = moved(target, tile, _constant(shape.rows * shape.lanes)), moved(start, tile, start_step)
+        with (
+            cgutils.for_range_slice(
+                builder, _constant(0), _constant(down * shape.part_rows), _constant(shape.part_rows), I64
+            ) as (row, _),
+            cgutils.for_range_slice(builder, _constant(0), _constant(across * lanes), _constant(lanes), I64) as (
+                lane,
+                _,
+            ),
+        ):
+            _emit_part(builder, arithmetic, shape, row, lane, (*places, flag, segments))
     builder.ret_void()
     return function
 
@@ -249,10 +265,10 @@ def address(context, array):
 
 
 @intrinsic
-def add_tile(context, sums, mode, alone, t, s, spread, r1, l1, c1, r2, l2, c2, constants):
-    """Run the tile of the element type of `sums`, of a mode, for a block or one sample; see `_tile_function`."""
+def add_tiles(context, sums, mode, alone, count, t, s, spread, r1, l1, c1, s1, r2, l2, c2, s2, constants):
+    """Run tiles of the element type of `sums`, of a mode, for a block or one sample; see `_tiles_function`."""
     element = {types.int32: I32, types.int64: I64, types.float32: F32}[sums.dtype]
-    signature = types.void(sums, *[types.int64] * 12)
+    signature = types.void(sums, *[types.int64] * 15)
 
     def generate(target_context, builder, signature, arguments):
         _, mode, alone, *rest = arguments
@@ -263,7 +279,7 @@ def add_tile(context, sums, mode, alone, t, s, spread, r1, l1, c1, r2, l2, c2, c
                     builder.icmp_signed("!=" if one else "==", alone, _constant(0)),
                 )
                 with builder.if_then(chosen):
-                    builder.call(_tile_function(builder.module, element, known, one), rest)
+                    builder.call(_tiles_function(builder.module, element, known, one), rest)
         return target_context.get_dummy_value()
 
     return signature, generate
@@ -320,21 +336,13 @@ def _assign_vector(builder: Any, value: Any, stage: list[Any]) -> Any:
 
 def _wrap_vector(builder: Any, value: Any, stage: list[Any]) -> Any:
     """Emit `_assign_vector` where bits are cut off and the value wraps."""
-    gain, drop, *_, base, mask = stage
-    floor = builder.ashr(builder.shl(value, gain), drop)
+    _, drop, *_, base, mask = stage
+    floor = builder.ashr(value, drop)
     return builder.add(builder.and_(builder.sub(floor, base), mask), base)
 
 
 def _gather(builder: Any, table: Any, index: Any) -> Any:
-    """Emit table[index] for a vector of 32-bit elements."""
-    if has_pair_multiply():
-        signature = ir.FunctionType(
-            index.type, [index.type, ir.IntType(8).as_pointer(), index.type, index.type, ir.IntType(8)]
-        )
-        instruction = cgutils.get_or_insert_function(builder.module, signature, "llvm.x86.avx2.gather.d.d.256")
-        nothing, everything = (ir.Constant(index.type, [value] * index.type.count) for value in (0, -1))
-        start = builder.inttoptr(table, ir.IntType(8).as_pointer())
-        return builder.call(instruction, [nothing, start, index, everything, ir.Constant(ir.IntType(8), 4)])
+    """Emit table[index] for a vector of 32-bit elements, lane by lane: AVX2's own gather was slower where measured."""
     found = ir.Constant(index.type, ir.Undefined)
     for lane in range(index.type.count):
         at = builder.zext(builder.extract_element(index, ir.Constant(I32, lane)), I64)
@@ -348,19 +356,30 @@ def _constants(builder: Any, address: Any, count: int) -> list[Any]:
 
 
 def _cuts_and_wraps(builder: Any, stages: Any) -> Any:
-    """Emit whether the three assignments of an LSTM step all cut off bits and wrap, ap_fixed's defaults."""
-    result = ir.Constant(ir.IntType(1), 1)
+    """Emit whether sums stay in their width and all assignments of an LSTM step cut off bits and wrap, the defaults."""
+    result = builder.icmp_signed("==", _load(builder, stages, _constant(9), I32, 1), ir.Constant(I32, -1))
     for stage in range(1, 4):
-        addend, negative, odd, mask = (
-            _load(builder, stages, _constant(stage * 10 + field), I32, 1) for field in (2, 3, 4, 9)
+        gain, addend, negative, odd, mask = (
+            _load(builder, stages, _constant(stage * 10 + field), I32, 1) for field in (0, 2, 3, 4, 9)
         )
-        rounding = builder.or_(builder.or_(addend, negative), odd)
+        rounding = builder.or_(builder.or_(addend, negative), builder.or_(odd, gain))
         result = builder.and_(result, builder.icmp_signed("==", rounding, ir.Constant(I32, 0)))
         result = builder.and_(result, builder.icmp_signed("!=", mask, ir.Constant(I32, -1)))
     return result
 
 
-def _emit_tiles(builder: Any, assign: Any, arguments: Any) -> None:
+def _code_vector(builder: Any, total: Any, wrap: list[Any], to_state: list[Any], codes: Any) -> Any:
+    """Emit the bits of state_t that a sum has once it is assigned."""
+    total = builder.add(builder.and_(builder.sub(total, wrap[8]), wrap[9]), wrap[8])
+    return builder.and_(_assign_vector(builder, total, to_state), codes)
+
+
+def _cut_code_vector(builder: Any, total: Any, wrap: list[Any], to_state: list[Any], codes: Any) -> Any:
+    """Emit `_code_vector` where bits are cut off and the value wraps: wrapping keeps the bits that remain."""
+    return builder.and_(builder.ashr(total, to_state[1]), codes)
+
+
+def _emit_tiles(builder: Any, assign: Any, to_code: Any, arguments: Any) -> None:
     """Emit the loop of `lstm_tiles32` with one way to assign."""
     sums, cells, hidden, align, stages, sigmoid, tanh, tanh_cell, gate_mask, cell_mask, tiles = arguments
     lanes = VECTOR_BYTES // 4
@@ -374,9 +393,7 @@ def _emit_tiles(builder: Any, assign: Any, arguments: Any) -> None:
             gates = []
             for gate, table in enumerate((sigmoid, sigmoid, tanh, sigmoid)):
                 total = _load(builder, sums, builder.add(at, _constant(gate * SAMPLES)), I32, lanes)
-                total = builder.add(builder.and_(builder.sub(total, wrap[8]), wrap[9]), wrap[8])
-                code = builder.and_(assign(builder, total, to_state), gate_codes)
-                gates.append(_gather(builder, table, code))
+                gates.append(_gather(builder, table, to_code(builder, total, wrap, to_state, gate_codes)))
             place = builder.add(builder.mul(tile, _constant(SAMPLES)), _constant(first))
             kept = builder.shl(builder.mul(gates[1], _load(builder, cells, place, I32, lanes)), left)
             added = builder.shl(builder.mul(gates[0], gates[2]), right)
@@ -402,9 +419,9 @@ def lstm_tiles32(context, sums, cells, hidden, align, stages, sigmoid, tanh, tan
             inner = ir.IRBuilder(function.append_basic_block("entry"))
             with inner.if_else(_cuts_and_wraps(inner, function.args[4])) as (simple, general):
                 with simple:
-                    _emit_tiles(inner, _wrap_vector, function.args)
+                    _emit_tiles(inner, _wrap_vector, _cut_code_vector, function.args)
                 with general:
-                    _emit_tiles(inner, _assign_vector, function.args)
+                    _emit_tiles(inner, _assign_vector, _code_vector, function.args)
             inner.ret_void()
         builder.call(module.globals["lstmsim_cells"], values)
         return target_context.get_dummy_value()

@@ -160,10 +160,10 @@ def int16_peak_macs_s() -> float:
     @njit
     def many(rows: Any, lanes: Any, sums: Any, columns: int, count: int) -> None:
         for _ in range(count):
-            simd.add_tile(
-                sums, simd.PAIRS, 0, np.int64(sums.ctypes.data), np.int64(sums.ctypes.data), 0,
-                np.int64(rows.ctypes.data), np.int64(lanes.ctypes.data), columns,
-                np.int64(rows.ctypes.data), np.int64(lanes.ctypes.data), 0, 0,
+            simd.add_tiles(
+                sums, simd.PAIRS, 0, 1, np.int64(sums.ctypes.data), np.int64(sums.ctypes.data), 0,
+                np.int64(rows.ctypes.data), np.int64(lanes.ctypes.data), columns, 0,
+                np.int64(rows.ctypes.data), np.int64(lanes.ctypes.data), 0, 0, 0,
             )  # fmt: skip
 
     columns, count = 64, 20_000
