@@ -69,23 +69,59 @@ def channel_burst_cycles(knobs: Knobs, board: Board) -> float:
     return full_burst_bits(knobs) / 8.0 / max(channel, 1.0) * knobs.clock_hz
 
 
-def load_cycles(weights: int, per_weight: float, knobs: Knobs, board: Board) -> float:
+def sharing_instances(knobs: Knobs, board: Board) -> int:
+    """Return the busy instances on the fullest memory channel."""
+    return math.ceil(min(knobs.instances, knobs.batch) / board.channels)
+
+
+def full_burst_port_cycles(per_weight: float, knobs: Knobs) -> float:
+    """Return the cycles that a full burst takes to cross the port."""
+    return full_burst_bits(knobs) / weight_word_bits(knobs) * per_weight
+
+
+def load_cycles(weights: int, per_weight: float, lead: float, knobs: Knobs, board: Board) -> float:
     """Return the cycles of loading one layer's weights and biases, burst by burst.
 
     A burst is asked for as soon as fewer than `outstanding_reads` are under way, answers after the read latency, and
-    then takes the slower of port and memory channel; instances beyond the channels share one. `core.stepped` walks
-    through the same bursts one by one.
+    then takes the slower of port and memory channel. Instances on one channel take turns; the figure is that of the
+    last in turn, which waits for a burst of each other instance, less the `lead` in cycles by which the first started
+    before it. `core.stepped` walks through the same bursts one by one.
     """
     if weights <= 0:
         return 0.0
-    bits = weights * weight_word_bits(knobs)
-    burst_bits = full_burst_bits(knobs)
-    port = burst_bits / weight_word_bits(knobs) * per_weight
-    channel = channel_burst_cycles(knobs, board)
-    shared = max(port, math.ceil(knobs.instances / board.channels) * channel)
-    latency = read_latency_cycles(knobs, board)
-    window = max(latency + max(port, channel), knobs.outstanding_reads * shared)
-    before_last = math.ceil(bits / burst_bits) - 1
-    last = (bits - before_last * burst_bits) / burst_bits
+    sharing = sharing_instances(knobs, board)
+    port, channel = full_burst_port_cycles(per_weight, knobs), channel_burst_cycles(knobs, board)
+    latency, slower = read_latency_cycles(knobs, board), max(port, channel)
+    shared = max(port, sharing * channel)
+    window = max(latency + slower, knobs.outstanding_reads * shared)
+    bursts = weights * weight_word_bits(knobs) / full_burst_bits(knobs)
+    before_last = math.ceil(bursts) - 1
+    last = bursts - before_last
     windows, rest = before_last // knobs.outstanding_reads, before_last % knobs.outstanding_reads
-    return latency + windows * window + (rest + last) * shared
+    others = (sharing - 1) * channel
+    wait = max(0.0, others * min(1.0, bursts) - lead)
+    if before_last > 0 and is_channel_full(port, knobs, board):
+        wait -= others * (1.0 - last)  # nor are the last bursts of the others full
+    return latency + wait + windows * window + rest * shared + last * slower
+
+
+def is_channel_full(port: float, knobs: Knobs, board: Board) -> bool:
+    """Tell whether instances keep their channel busy, given the cycles of a full burst on a port."""
+    channel = channel_burst_cycles(knobs, board)
+    slower = max(port, channel)
+    alone = max(slower, (read_latency_cycles(knobs, board) + slower) / knobs.outstanding_reads)
+    return sharing_instances(knobs, board) * channel > alone
+
+
+def gap_after_load(weights: int, per_weight: float, gap: float, knobs: Knobs, board: Board) -> float:
+    """Return the cycles between two neighbours in turn on a channel after a load, given those before it.
+
+    On a full channel they end a (last) burst apart. Elsewhere a burst apart is enough for all to run freely.
+    """
+    if weights <= 0:
+        return gap
+    channel = channel_burst_cycles(knobs, board)
+    bursts = weights * weight_word_bits(knobs) / full_burst_bits(knobs)
+    if bursts > 1.0 and is_channel_full(full_burst_port_cycles(per_weight, knobs), knobs, board):
+        return channel * (bursts - (math.ceil(bursts) - 1))
+    return max(gap, channel * min(1.0, bursts))

@@ -144,12 +144,15 @@ def last_burst_share(layer: Sequence[int], knobs: Knobs) -> float:
 
 
 def next_in_turn(ready: Any, channel_free: float, last: int) -> int:
-    """Return the instance that is served next: round robin among those that wait, else the first to come."""
+    """Return the instance that is served next: round robin among those that wait, else the first to come.
+
+    The arbiter decides once a clock cycle, so that requests of the same cycle wait together.
+    """
     count = len(ready)
-    begin = max(channel_free, np.min(ready))
+    begin = max(channel_free, np.min(ready)) + 1.0
     for ahead in range(1, count + 1):
         candidate = (last + ahead) % count
-        if ready[candidate] <= begin:
+        if ready[candidate] < begin:
             return int(candidate)
     return last
 

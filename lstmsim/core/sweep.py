@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from lstmsim.core.cycles import batch_phases, inference_phases, slowest_layer_cycles, total_cycles
+from lstmsim.core.cycles import batch_phases, input_phases, total_cycles
 from lstmsim.core.design import (
     Board,
     Knobs,
@@ -14,6 +14,7 @@ from lstmsim.core.design import (
     Usage,
 )
 from lstmsim.core.energy import PowerCoefficients, average_w, inference_joule, switching_w, traffic_bytes
+from lstmsim.core.memory import sharing_instances
 from lstmsim.core.pareto import insert
 from lstmsim.core.resources import usage
 from lstmsim.core.rules import Extent, broken_group_rule, broken_resource_rule, broken_time_rule
@@ -194,10 +195,12 @@ def with_batch(k: Knobs, batch: int) -> Knobs:
 def times_of(layers: Layers, load: Workload, knobs: Knobs, model: Model) -> Times:
     """Return latency of a call of `batch` inputs, throughput over a queue of `queue` inputs, bytes read an input."""
     board, c = model.board, model.latency
-    one = inference_phases(layers, load.output_values, knobs, board, c)
-    slowest = slowest_layer_cycles(layers, knobs, board, c) if knobs.layer_parallel else 0.0
-    latency = total_cycles(batch_phases(one, slowest, knobs, board, c)) / knobs.clock_hz
-    queued = total_cycles(batch_phases(one, slowest, with_batch(knobs, load.queue), board, c)) / knobs.clock_hz
+    queue = with_batch(knobs, load.queue)
+    one, later_load, slowest = input_phases(layers, load.output_values, knobs, board, c)
+    latency = total_cycles(batch_phases(one, later_load, slowest, knobs, board, c)) / knobs.clock_hz
+    if sharing_instances(queue, board) != sharing_instances(knobs, board):
+        one, later_load, slowest = input_phases(layers, load.output_values, queue, board, c)
+    queued = total_cycles(batch_phases(one, later_load, slowest, queue, board, c)) / knobs.clock_hz
     throughput = load.queue / queued if queued > 0.0 else 0.0
     return Times(latency, throughput, traffic_bytes(layers, knobs))
 

@@ -65,7 +65,7 @@ def contended(draw: random.Random) -> Case:
     """Instances share channels, all of them busy to the end."""
     layers, device = random_layers(draw), draw.choice([board for board in BOARDS if board.memory_channels <= 4])
     instances = draw.randint(device.memory_channels + 1, 4 * device.memory_channels)
-    knobs = random_knobs(draw, instances, instances * draw.randint(1, 3), (1, 4, 16, 64))
+    knobs = random_knobs(draw, instances, instances * draw.choice((1, 2, 3, 12)), (1, 4, 16, 64))
     return layers, layers[-1][1] * layers[-1][3], knobs, board_of(device, 0.0)
 
 
@@ -87,22 +87,23 @@ def test_equal_without_contention() -> None:
         assert stepped_cycles(case, step) == pytest.approx(closed_cycles(case), rel=EXACT), (number, case)
 
 
-def test_near_with_contention() -> None:
-    draw, step = random.Random(21), compiled_step_call()
-    errors = []
+@pytest.mark.parametrize("seed", [21, 31])
+def test_near_with_contention(seed: int) -> None:
+    draw, step = random.Random(seed), compiled_step_call()
+    errors, met = [], 0
     for _ in range(CASES // 2):
-        case = contended(draw)
-        errors.append(stepped_cycles(case, step) / closed_cycles(case) - 1)
-    # Instances that drift apart load while others compute: there the closed formula, which has them load together, is
-    # too careful. Seen once in these thousand cases, with 9 instances on 4 channels.
-    outside = np.array([error for error in errors if abs(error) > CONTENDED])
-    assert len(outside) <= CASES // 1000
-    assert np.all((outside < 0) & (outside > -2 * CONTENDED))
-    assert np.count_nonzero(np.abs(errors) > EXACT) > CASES // 10  # instances did meet on their channels
+        layers, outputs, knobs, board = case = contended(draw)
+        stepped = stepped_cycles(case, step)
+        errors.append(stepped / closed_cycles(case) - 1)
+        more = board.channels * knobs.instances
+        free = board._replace(channels=more, bandwidth_bytes_per_s=board.bandwidth_bytes_per_s * knobs.instances)
+        met += stepped > stepped_cycles((layers, outputs, knobs, free), step) * (1 + CONTENDED)
+    assert max(map(abs, errors)) <= CONTENDED
+    assert met > CASES // 20  # instances did meet on their channels
 
 
 def test_idle_instances_only_speed_up() -> None:
-    """The closed formula shares a channel among all instances; where some have run out of inputs it is too careful."""
+    """In the closed formula all instances take the last round of a batch; where some are idle it is too careful."""
     draw, step = random.Random(22), compiled_step_call()
     for _ in range(200):
         layers, outputs, knobs, board = contended(draw)

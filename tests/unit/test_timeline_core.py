@@ -54,8 +54,8 @@ def test_bursts_keep_to_four_kilobytes(memory_bits: int, beats: int, bits: int) 
 
 
 def test_nothing_to_load_takes_no_time() -> None:
-    assert load_cycles(0, 1.0, knobs(), board(0.0)) == 0.0
-    assert load_cycles(1, 1.0, knobs(), board(0.0)) > 64.0
+    assert load_cycles(0, 1.0, 0.0, knobs(), board(0.0)) == 0.0
+    assert load_cycles(1, 1.0, 0.0, knobs(), board(0.0)) > 64.0
 
 
 def test_launch_counts_once_a_call() -> None:
