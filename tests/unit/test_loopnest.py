@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from lstmsim.cli.report import command
 from lstmsim.core.loops import (
     adder_tree_levels,
+    dataflow_latency_cycles,
     float_chain_depth_cycles,
     float_tree_depth_cycles,
     pipelined_loop_cycles,
@@ -47,6 +48,7 @@ def test_rules() -> None:
     assert pipelined_loop_cycles(28, 2, 2) == 56
     assert pipelined_loop_cycles(0, 1, 9) == 0
     assert sequential_loop_cycles(28, 14717) == 412076
+    assert dataflow_latency_cycles(100) == 102
     assert [adder_tree_levels(terms) for terms in (1, 2, 3, 92, 128, 129)] == [0, 1, 2, 7, 7, 8]
     assert float_chain_depth_cycles(92, 5) == 467
     assert float_tree_depth_cycles(40, 10, 5) == 44

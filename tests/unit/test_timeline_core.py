@@ -9,8 +9,17 @@ import pytest
 
 from lstmsim.calibration import load_calibration
 from lstmsim.config import KernelConfig
-from lstmsim.core.cycles import call_phases, total_cycles
-from lstmsim.core.memory import full_burst_bits, load_cycles, port_bits
+from lstmsim.core.cycles import (
+    call_phases,
+    cell_columns,
+    cell_rows,
+    inference_phases,
+    layer_phases,
+    slowest_layer_cycles,
+    total_cycles,
+)
+from lstmsim.core.design import CASCADE, CHAIN, DENSE, LSTM, Board, LatencyCoefficients
+from lstmsim.core.memory import cycles_per_weight, full_burst_bits, load_cycles, port_bits
 from lstmsim.device import FpgaDevice, load_device
 from lstmsim.kernel_model import calibrated_values, latency_coefficients
 from lstmsim.pack import board_of, knobs_of
@@ -81,3 +90,89 @@ def test_cells_of_their_own_load_once_a_call() -> None:
     assert many.gates > one.gates
     shared = call_phases(LAYERS, 15, knobs(9), board(0.0), COEFFICIENTS)
     assert shared.weight_load == pytest.approx(9 * one.weight_load)
+
+
+HAND = LatencyCoefficients(
+    row_interval_cycles=2, activation_cycles=3, state_cycles=5, float_add_cycles=7, float_sequential_cycles=11,
+    narrow_beat_cycles=3, widened_word_cycles=13, staged_float_word_cycles=17, instance_slowdown=0,
+)  # fmt: skip
+CELL = (LSTM, 4, 6, 10, 2)
+WIDE_DENSE = (DENSE, 4, 40, 7, 1)
+
+
+@pytest.mark.parametrize(
+    ("layer", "changes", "cycles"),
+    [
+        (CELL, {}, (4 + 4) + 2 * 9 - 1),
+        (CELL, {"parallel_gates": 2, "engines": 3}, (4 + 4) + 2 * 7 - 1),
+        (CELL, {"mac_share": 8}, 17 + 16 * 9 - 1),
+        (CELL, {"accumulation": CASCADE}, (4 + 16) + 2 * 9 - 1),
+        (CELL, {"is_float": 1}, (4 + 7 * 4) + 2 * 9 - 1),
+        (CELL, {"is_float": 1, "accumulation": CASCADE}, (4 + 7 * 16) + 2 * 9 - 1),
+        (CELL, {"accumulation": CHAIN, "engines": 3}, 4 * 4 * 16),
+        (CELL, {"accumulation": CHAIN, "is_float": 1}, 4 * 10 * 16 * 11),
+        (WIDE_DENSE, {}, (4 + 4) + 6 * 27 - 1),
+        (WIDE_DENSE, {"accumulation": CHAIN}, 28 * 40),
+    ],
+)
+def test_rows_by_hand(layer: tuple[int, ...], changes: dict[str, int], cycles: int) -> None:
+    found = layer_phases(layer, 16, 10, knobs()._replace(resident_weights=1, **changes), board(0.0), HAND)
+    assert (found.gates, found.dense) == ((8 * cycles, 0) if layer == CELL else (0, cycles))
+    assert found.weight_load == 0
+
+
+def test_steps_and_output_by_hand() -> None:
+    resident = knobs(resident_weights=True, elementwise_unroll=3)
+    found = inference_phases((CELL,), 3, resident, board(0.0), HAND)
+    assert found.input == 8 * (3 + 5 - 1)
+    assert found.elementwise == 8 * (10 * 3 + 4 * 5)
+    assert found.gates == 8 * 25
+    assert found.output == 64 + 2 * 3
+    assert slowest_layer_cycles((CELL,), resident, board(0.0), HAND) == 8 * (7 + 50 + 25) + 32
+
+
+def test_the_cell_has_room_for_the_largest_layer() -> None:
+    lstms = ((LSTM, 5, 6, 10, 1), (LSTM, 5, 10, 4, 2))
+    denses = ((DENSE, 5, 60, 7, 1), (DENSE, 5, 7, 30, 1))
+    assert (cell_columns(lstms + denses), cell_rows(lstms + denses)) == (16, 10)
+    assert (cell_columns(denses), cell_rows(denses)) == (60, 30)
+
+
+@pytest.mark.parametrize(
+    ("changes", "cycles"),
+    [
+        ({}, 3 * 16 / 32),
+        ({"memory_bits": 512, "weight_bits": 24}, 3 * 24 / 512),
+        ({"widen_ports": 1}, 13),
+        ({"io_is_float": 1}, 3 * 32 / 32),
+        ({"io_is_float": 1, "memory_bits": 512}, 1),
+        ({"io_is_float": 1, "is_float": 1, "memory_bits": 512}, 3 * 32 / 512),
+        ({"io_is_float": 1, "staged_weights": 1}, 17),
+    ],
+)
+def test_cycles_of_a_weight(changes: dict[str, int], cycles: float) -> None:
+    assert cycles_per_weight(60, 108, knobs()._replace(**changes), HAND) == cycles  # widens to 256 bits
+
+
+def test_odd_arrays_keep_the_beats_of_narrow_ports() -> None:
+    assert cycles_per_weight(230, 414, knobs(widen_ports=True), HAND) == 3 * 16 / 32
+
+
+@pytest.mark.parametrize(
+    ("outstanding", "instances", "channel_cycles", "latency", "cycles"),
+    [
+        (1, 1, 1, 0, (64 + 16) + (64 + 16) + (64 + 8)),
+        (16, 1, 1, 0, 64 + 16 + 16 + 8),
+        (16, 1, 1, 90, 90 + 16 + 16 + 8),
+        (2, 1, 1, 0, (64 + 16) + (64 + 8)),
+        (1, 1, 40, 0, (64 + 40) + (64 + 40) + (64 + 20)),
+        (16, 3, 12, 0, 64 + 24 + 24 + 12),
+    ],
+)
+def test_two_bursts_and_a_half(
+    outstanding: int, instances: int, channel_cycles: int, latency: int, cycles: int
+) -> None:
+    """A burst of 512 bits has 32 weights, 16 cycles on the port; two channels of 64 bytes each `channel_cycles`."""
+    changes = {"burst_beats": 16, "outstanding_reads": outstanding, "instances": instances, "clock_hz": 100e6}
+    memory = Board(0.0, 2, 512, 2 * 64 * 100e6 / channel_cycles, latency / 100e6)
+    assert load_cycles(80, 0.5, knobs()._replace(**changes), memory) == pytest.approx(cycles)
