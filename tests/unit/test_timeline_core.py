@@ -18,8 +18,8 @@ from lstmsim.core.cycles import (
     slowest_layer_cycles,
     total_cycles,
 )
-from lstmsim.core.design import CASCADE, CHAIN, DENSE, LSTM, Board, LatencyCoefficients
-from lstmsim.core.memory import cycles_per_weight, full_burst_bits, load_cycles, port_bits
+from lstmsim.core.design import CASCADE, CHAIN, DENSE, LSTM, Board, Knobs, LatencyCoefficients
+from lstmsim.core.memory import cycles_per_weight, full_burst_bits, gap_after_load, load_cycles, port_bits
 from lstmsim.device import FpgaDevice, load_device
 from lstmsim.kernel_model import calibrated_values, latency_coefficients
 from lstmsim.pack import board_of, knobs_of
@@ -116,19 +116,18 @@ WIDE_DENSE = (DENSE, 4, 40, 7, 1)
     ],
 )
 def test_rows_by_hand(layer: tuple[int, ...], changes: dict[str, int], cycles: int) -> None:
-    found = layer_phases(layer, 16, 10, knobs()._replace(resident_weights=1, **changes), board(0.0), HAND)
+    found = layer_phases(layer, 16, knobs()._replace(**changes), HAND)
     assert (found.gates, found.dense) == ((8 * cycles, 0) if layer == CELL else (0, cycles))
-    assert found.weight_load == 0
 
 
 def test_steps_and_output_by_hand() -> None:
     resident = knobs(resident_weights=True, elementwise_unroll=3)
-    found = inference_phases((CELL,), 3, resident, board(0.0), HAND)
+    found = inference_phases((CELL,), 3, 0.0, resident, board(0.0), HAND)
     assert found.input == 8 * (3 + 5 - 1)
     assert found.elementwise == 8 * (10 * 3 + 4 * 5)
     assert found.gates == 8 * 25
     assert found.output == 64 + 2 * 3
-    assert slowest_layer_cycles((CELL,), resident, board(0.0), HAND) == 8 * (7 + 50 + 25) + 32
+    assert slowest_layer_cycles((CELL,), resident, HAND) == 8 * (7 + 50 + 25) + 32
 
 
 def test_the_cell_has_room_for_the_largest_layer() -> None:
@@ -159,20 +158,44 @@ def test_odd_arrays_keep_the_beats_of_narrow_ports() -> None:
 
 
 @pytest.mark.parametrize(
-    ("outstanding", "instances", "channel_cycles", "latency", "cycles"),
+    ("outstanding", "instances", "channel_cycles", "latency", "lead", "cycles"),
     [
-        (1, 1, 1, 0, (64 + 16) + (64 + 16) + (64 + 8)),
-        (16, 1, 1, 0, 64 + 16 + 16 + 8),
-        (16, 1, 1, 90, 90 + 16 + 16 + 8),
-        (2, 1, 1, 0, (64 + 16) + (64 + 8)),
-        (1, 1, 40, 0, (64 + 40) + (64 + 40) + (64 + 20)),
-        (16, 3, 12, 0, 64 + 24 + 24 + 12),
+        (1, 1, 1, 0, 0, (64 + 16) + (64 + 16) + (64 + 8)),
+        (16, 1, 1, 0, 0, 64 + 16 + 16 + 8),
+        (16, 1, 1, 90, 0, 90 + 16 + 16 + 8),
+        (2, 1, 1, 0, 0, (64 + 16) + (64 + 8)),
+        (1, 1, 40, 0, 0, (64 + 40) + (64 + 40) + (64 + 20)),
+        (16, 3, 12, 0, 0, 64 + (12 + 12) + (12 + 12) + (6 + 8)),  # the other's burst, then this one's
+        (16, 3, 12, 0, 5, 64 + (7 + 12) + (12 + 12) + (6 + 8)),
+        (16, 3, 12, 0, 99, 64 + 12 + (12 + 12) + (6 + 8)),
+        (16, 3, 2, 0, 0, 64 + 2 + 16 + 16 + 8),
     ],
 )
 def test_two_bursts_and_a_half(
-    outstanding: int, instances: int, channel_cycles: int, latency: int, cycles: int
+    outstanding: int, instances: int, channel_cycles: int, latency: int, lead: int, cycles: int
 ) -> None:
     """A burst of 512 bits has 32 weights, 16 cycles on the port; two channels of 64 bytes each `channel_cycles`."""
+    design, memory = shared_channel(outstanding, instances, channel_cycles, latency)
+    assert load_cycles(80, 0.5, lead, design, memory) == pytest.approx(cycles)
+
+
+@pytest.mark.parametrize(
+    ("weights", "channel_cycles", "before", "after"),
+    [
+        (80, 12, 0, 6),  # a full channel: half of a burst
+        (80, 12, 9, 6),
+        (80, 2, 0, 2),  # a channel with time left: one burst
+        (80, 2, 9, 9),
+        (8, 12, 0, 3),  # a quarter of a burst
+        (8, 12, 9, 9),
+        (0, 12, 9, 9),
+    ],
+)
+def test_gap_that_a_load_leaves(weights: int, channel_cycles: int, before: int, after: int) -> None:
+    assert gap_after_load(weights, 0.5, before, *shared_channel(16, 3, channel_cycles, 0)) == pytest.approx(after)
+
+
+def shared_channel(outstanding: int, instances: int, channel_cycles: int, latency: int) -> tuple[Knobs, Board]:
     changes = {"burst_beats": 16, "outstanding_reads": outstanding, "instances": instances, "clock_hz": 100e6}
     memory = Board(0.0, 2, 512, 2 * 64 * 100e6 / channel_cycles, latency / 100e6)
-    assert load_cycles(80, 0.5, knobs()._replace(**changes), memory) == pytest.approx(cycles)
+    return knobs(instances)._replace(**changes), memory
