@@ -1,13 +1,21 @@
 from __future__ import annotations
 
+import itertools
+import sys
+from pathlib import Path as FilePath
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+sys.path.insert(0, str(FilePath(__file__).parents[2]))
+
+from lstmsim.core.fixed import assign_float
 from lstmsim.errors import ConfigError
 from lstmsim.fixedpoint import FLOAT32, FixedFormat, Overflow, Quantization, parse_format
-from lstmsim.quantise import convert, float_from_raw, raw_from_float
+from lstmsim.quantise import conversion, convert, float_from_raw, raw_from_float
+from tests.reference.integers import from_float
 
 
 @st.composite
@@ -140,3 +148,51 @@ def test_halves_and_tiny_values(quantization, ties):
 def test_infinities(overflow, expected):
     number = FixedFormat(width_bits=8, integer_bits=8, overflow=overflow)
     assert raw_from_float(number, np.array([np.inf, -np.inf, np.nan, -np.nan, 200.0])).tolist() == expected
+
+
+FLOATS = [
+    sign * value
+    for sign, value in itertools.product(
+        (1.0, -1.0),
+        (
+            0.0,
+            0.125,
+            0.25,
+            0.3,
+            0.375,
+            0.75,
+            1.25,
+            15.9,
+            16.0,
+            31.75,
+            32.3,
+            77.7,
+            1e14 + 0.5,
+            2.0**60,
+            2.0**70 + 2.0**19,
+            1e300,
+            5e-324,
+        ),
+    )
+]
+
+
+@pytest.mark.parametrize(
+    ("overflow", "bits"),
+    [*((overflow, 0) for overflow in Overflow), (Overflow.WRAP, 1), (Overflow.WRAP, 3), (Overflow.WRAP, 8)],
+)
+@pytest.mark.parametrize("quantization", list(Quantization))
+@pytest.mark.parametrize(
+    ("width", "integer", "signed"),
+    [(8, 6, True), (8, 6, False), (8, -56, True), (8, -120, True), (8, 62, False), (64, 64, True), (60, 62, False)],
+)
+def test_floats_are_assigned_as_exact_fractions_are(width, integer, signed, quantization, overflow, bits):
+    number = FixedFormat(
+        width_bits=width, integer_bits=integer, signed=signed, quantization=quantization, overflow=overflow,
+        saturation_bits=bits,
+    )  # fmt: skip
+    exact = [from_float(value, number) for value in FLOATS]
+    assert raw_from_float(number, np.array(FLOATS)).tolist() == exact
+    fraction = number.fractional_bits
+    fields = conversion(number, fraction)
+    assert [int(assign_float(value, 2.0**fraction, fraction, fields)) for value in FLOATS] == exact
