@@ -46,7 +46,8 @@ def _network(units: int, features: int = 4, timesteps: int = 10) -> Network:
 def test_rules() -> None:
     assert pipelined_loop_cycles(60, 4, 27) == 262
     assert pipelined_loop_cycles(28, 2, 2) == 56
-    assert pipelined_loop_cycles(0, 1, 9) == 0
+    assert pipelined_loop_cycles(1, 4, 27) == 26
+    assert pipelined_loop_cycles(0, 1, 9) == sequential_loop_cycles(0, 9) == 0
     assert sequential_loop_cycles(28, 14717) == 412076
     assert dataflow_latency_cycles(100) == 102
     assert [adder_tree_levels(terms) for terms in (1, 2, 3, 92, 128, 129)] == [0, 1, 2, 7, 7, 8]

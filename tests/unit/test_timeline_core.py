@@ -57,6 +57,11 @@ def test_ports_widen_to_what_divides_the_array(
     assert port_bits(rows, columns, knobs(memory_bits=memory_bits, widen_ports=widen)) == bits
 
 
+@pytest.mark.parametrize("weight_bits", [6, 8])
+def test_words_that_widen_are_bytes_at_least(weight_bits: int) -> None:
+    assert port_bits(60, 108, knobs(widen_ports=True)._replace(weight_bits=weight_bits)) == 8 * 16
+
+
 @pytest.mark.parametrize(("memory_bits", "beats", "bits"), [(32, 16, 512), (128, 256, 32768), (1024, 256, 32768)])
 def test_bursts_keep_to_four_kilobytes(memory_bits: int, beats: int, bits: int) -> None:
     assert full_burst_bits(knobs(memory_bits=memory_bits, burst_beats=beats)) == bits
