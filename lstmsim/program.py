@@ -47,7 +47,7 @@ class StatePlace:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """Arguments of `core.lanes.run_network` that do not depend on the data."""
+    """Arguments of `core.lanes.run_blocks` that do not depend on the data."""
 
     lanes: int
     rows: Integers

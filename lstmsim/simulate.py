@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, replace
 from functools import cache
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -152,49 +151,72 @@ class Simulator:
     def _run_lanes(
         self, inputs: NDArray[Any], outputs: NDArray[Any], initial: State | None, wanted: bool, threads: int
     ) -> State:
+        from lstmsim.core import lanes
+
         batch = len(inputs)
         state = checked_state(self.model, initial, batch) if wanted else initial
         in_blocks = batch - batch % SAMPLES_OF_BLOCK if batch % SAMPLES_OF_BLOCK < LEAST_OF_BLOCK else batch
-        parts = [*_shares(0, in_blocks, SAMPLES_OF_BLOCK, threads), *_shares(in_blocks, batch, 1, threads)]
-        if threads <= 1 or len(parts) == 1:
-            left = [self._run_part(part, inputs, outputs, state) for part in parts]
-        else:
-            jobs = [_pool(threads - 1).submit(self._run_part, part, inputs, outputs, state) for part in parts[1:]]
-            left = [self._run_part(parts[0], inputs, outputs, state), *(job.result() for job in jobs)]
-        return _joined_states(left) if wanted and left else state or ()
+        bounds = ((0, in_blocks, SAMPLES_OF_BLOCK), (in_blocks, batch, 1))
+        parts = [self._part(*bound, state) for bound in bounds if bound[0] < bound[1]]
 
-    def _run_part(self, part: _Part, inputs: NDArray[Any], outputs: NDArray[Any], state: State | None) -> State:
-        """Run samples first to last of a batch, in blocks or one by one."""
+        def work() -> None:
+            for part in parts:
+                self._run_part(part, inputs, outputs)
+
+        helpers = min(threads, max((part.blocks for part in parts), default=1)) - 1
+        jobs = [_pool(threads - 1).submit(work) for _ in range(helpers)]
+        try:
+            work()
+        finally:
+            if not all(lanes.wait_for_blocks(part.progress, part.blocks) for part in parts):
+                for job in jobs:
+                    job.result()
+        if any(part.progress[lanes.NOT_FINITE] for part in parts):
+            raise ModelFormatError("inputs hold NaN or infinity: remove or replace them")
+        if state is None or not wanted:
+            return state or ()
+        left = [unpack_state(part.program, part.last - part.first, part.hidden, part.cells) for part in parts]
+        return _joined_states(left) if left else state
+
+    def _part(self, first: int, last: int, lanes: int, state: State | None) -> _Part:
+        from lstmsim.core.lanes import SKIP_ZERO_STATE
+
+        program = self._program(alone=lanes == 1)
+        blocks, kind = -(-(last - first) // lanes), program.weights.dtype
+        kept = blocks if state is not None else 0
+        hidden, cells = np.zeros((kept, program.hidden_size), kind), np.zeros((kept, program.cell_size), kind)
+        if state is not None:
+            pack_state(program, state, first, last, hidden, cells)
+        ends = program.ends.copy()
+        ends[SKIP_ZERO_STATE] = self._may_skip and not hidden.any()
+        return _Part(first, last, program, blocks, ends, hidden, cells, np.zeros(3, np.int64))
+
+    def _run_part(self, part: _Part, inputs: NDArray[Any], outputs: NDArray[Any]) -> None:
+        """Run the blocks of a part that no other thread takes."""
         from lstmsim.core import lanes
 
-        program = self._program(alone=part.lanes == 1)
-        count = -(-(part.last - part.first) // part.lanes)
-        kind = program.weights.dtype
-        kept = count if state is not None else 1
-        hidden = np.zeros((kept, program.hidden_size), kind)
-        cells = np.zeros((kept, program.cell_size), kind)
-        if state is not None:
-            pack_state(program, state, part.first, part.last, hidden, cells)
-        ends = program.ends.copy()
-        ends[lanes.SKIP_ZERO_STATE] = self._may_skip and (state is None or not hidden.any())
-        spare = self._spare[part.lanes == 1]
-        arena, packed_inputs, packed_outputs = spare.pop() if spare else (np.zeros(program.arena_size, kind),) * 3
-        if len(packed_inputs) != count or packed_inputs.ndim != 2:
-            packed_inputs = np.zeros((count, int(ends[lanes.INPUT_ROW] * ends[lanes.INPUT_STEPS])), kind)
-            packed_outputs = np.empty((count, int(ends[lanes.FINAL_ROW] * ends[lanes.FINAL_STEPS])), kind)
-        row = np.empty(
-            max(self._input.features, self._output.features) + 1, np.float32 if kind == np.float32 else np.int64
-        )
-        shared = (row, program.conversions, ends, program.scale)
-        if lanes.read_inputs(inputs, part.first, part.last, part.lanes, packed_inputs, *shared) != lanes.DONE:
-            raise ModelFormatError("inputs hold NaN or infinity: remove or replace them")
-        lanes.run_network(
-            program.rows, ends, program.weights, program.biases, program.sum_constants, program.rules, packed_inputs,
-            packed_outputs, arena, hidden, cells,
+        program = part.program
+        spare = self._spare[program.lanes == 1]
+        work = spare.pop() if spare else self._work(program)
+        fresh = len(part.hidden) == 0
+        hidden, cells = work[2:] if fresh else (part.hidden, part.cells)
+        lanes.run_blocks(
+            inputs, outputs, part.first, part.last, program.lanes, part.progress, program.rows, part.ends,
+            program.weights, program.biases, program.sum_constants, program.rules, *work[:2], program.conversions,
+            program.scale, fresh, hidden, cells,
         )  # fmt: skip
-        lanes.write_outputs(outputs, part.first, part.last, part.lanes, packed_outputs, *shared)
-        spare.append((arena, packed_inputs, packed_outputs))
-        return unpack_state(program, part.last - part.first, hidden, cells) if state is not None else ()
+        spare.append(work)
+
+    def _work(self, program: Program) -> tuple[NDArray[Any], ...]:
+        """Return what one thread works in: arena, a row of interface values, and the state of one block."""
+        kind = program.weights.dtype
+        values = max(self._input.features, self._output.features) + 1
+        return (
+            np.zeros(program.arena_size, kind),
+            np.empty(values, np.float32 if kind == np.float32 else np.int64),
+            np.zeros((1, program.hidden_size), kind),
+            np.zeros((1, program.cell_size), kind),
+        )
 
     def _program(self, *, alone: bool) -> Program:
         if alone not in self._programs:
@@ -329,21 +351,16 @@ def _pool(threads: int) -> ThreadPoolExecutor:
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """Samples first to last, so many side by side."""
+    """Samples first to last, in blocks of `program.lanes`; hidden and cells are empty where all start from zero."""
 
     first: int
     last: int
-    lanes: int
-
-
-def _shares(first: int, last: int, lanes: int, threads: int) -> list[_Part]:
-    """Split samples between threads, at the bounds of blocks."""
-    if first == last:
-        return []
-    blocks = -(-(last - first) // lanes)
-    count = max(1, min(threads, blocks))
-    bounds = [min(first + lanes * (blocks * number // count), last) for number in range(count + 1)]
-    return [_Part(low, high, lanes) for low, high in pairwise(bounds) if low < high]
+    program: Program
+    blocks: int
+    ends: NDArray[Any]
+    hidden: NDArray[Any]
+    cells: NDArray[Any]
+    progress: NDArray[Any]
 
 
 def _joined_states(parts: list[State]) -> State:

@@ -26,7 +26,7 @@ from lstmsim.core.fixed import (
     limit,
 )
 from lstmsim.core.jit import njit_cached
-from lstmsim.core.simd import GATES, PAIRS, SAMPLES, WIDE, add_tiles, address, pair32
+from lstmsim.core.simd import GATES, PAIRS, SAMPLES, WIDE, add_tiles, address, count_up, counted, pair32
 
 # A row of the program is one pass of an LSTM layer or one dense layer. Places and strides count elements of the arena.
 (
@@ -39,10 +39,11 @@ PROGRAM_FIELDS = 18
 INPUT_FEATURES, INPUT_STEPS, INPUT_ROW, FINAL_AT, FINAL_STRIDE, FINAL_STEPS, FINAL_FEATURES, FRACTION = range(8)
 FLOAT_INTERFACE, SAME_INPUT, SAME_OUTPUT, MODE, ALONE, SKIP_ZERO_STATE, FINAL_ROW = range(8, 15)
 END_FIELDS = 15
-CONSTANTS_ADDRESS = 15  # added by `run_network`
+CONSTANTS_ADDRESS = 15  # added by `run_blocks`
 
 TILES_AT_ONCE = 4
-DONE, NOT_FINITE = range(2)
+TAKEN, FINISHED, NOT_FINITE = range(3)
+PATIENCE = 300_000  # looks at the progress
 EASY = 2.0**30  # scaled inputs below this fit 32 bits
 
 
@@ -176,34 +177,31 @@ def _overload_convert_row(values, row, count, arena, conversions, ends, scale):
     return from_floats
 
 
-@njit_cached(nogil=True)
-def read_inputs(inputs, first, last, lanes, packed, row, conversions, ends, scale):
-    """Convert samples first to last into blocks [blocks, steps, columns, lanes]; returns DONE or NOT_FINITE.
+@njit_cached()
+def read_inputs(inputs, first, last, lanes, arena, row, conversions, ends, scale):
+    """Convert samples first to last into the arena's first rows; false where one is not finite.
 
     row: working space of one more than the features, int64 or float32 as the kernel computes.
     """
-    width = np.int64(lanes)
     features, stride = ends[INPUT_FEATURES], ends[INPUT_ROW]
     row[features] = 0
     for sample in range(first, last):
-        block = packed[(sample - first) // width]
-        lane = (sample - first) % width
         for step in range(ends[INPUT_STEPS]):
             values = inputs[sample, step]
             doubtful = 0.0
             for feature in range(features):
                 doubtful += abs(values[feature]) * 0.0
             if doubtful != 0.0:
-                return NOT_FINITE
-            convert_row(values, row, features, packed, conversions, ends, scale)
-            at = step * stride + lane
+                return False
+            convert_row(values, row, features, arena, conversions, ends, scale)
+            at = step * stride + sample - first
             if ends[MODE] == PAIRS:
                 for pair in range((features + 1) >> 1):
-                    block[at + pair * width] = join_columns(packed, row[2 * pair], row[2 * pair + 1])
+                    arena[at + pair * lanes] = join_columns(arena, row[2 * pair], row[2 * pair + 1])
             else:
                 for feature in range(features):
-                    block[at + feature * width] = row[feature]
-    return DONE
+                    arena[at + feature * lanes] = row[feature]
+    return True
 
 
 def column_of(arena, element, odd):
@@ -241,24 +239,21 @@ def _overload_finish_row(out, row, count, conversions, ends, scale):
     return scaled if isinstance(out.dtype, types.Float) and isinstance(row.dtype, types.Integer) else one_by_one
 
 
-@njit_cached(nogil=True)
-def write_outputs(outputs, first, last, lanes, packed, row, conversions, ends, scale):
-    """Convert blocks [blocks, steps, columns] into samples first to last; row is working space."""
-    width = np.int64(lanes)
+@njit_cached()
+def write_outputs(outputs, first, last, lanes, arena, row, conversions, ends, scale):
+    """Convert the arena's last rows into samples first to last; row is working space."""
     features = ends[FINAL_FEATURES]
     for sample in range(first, last):
-        block = packed[(sample - first) // width]
-        lane = (sample - first) % width
         for step in range(ends[FINAL_STEPS]):
-            at = step * ends[FINAL_ROW] + lane
+            at = ends[FINAL_AT] + step * ends[FINAL_STRIDE] + sample - first
             if ends[MODE] == PAIRS:
                 for pair in range((features + 1) >> 1):
-                    element = block[at + pair * width]
-                    row[2 * pair] = column_of(packed, element, 0)
-                    row[2 * pair + 1] = column_of(packed, element, 1)
+                    element = arena[at + pair * lanes]
+                    row[2 * pair] = column_of(arena, element, 0)
+                    row[2 * pair + 1] = column_of(arena, element, 1)
             else:
                 for feature in range(features):
-                    row[feature] = block[at + feature * width]
+                    row[feature] = arena[at + feature * lanes]
             finish_row(outputs[sample, step], row, features, conversions, ends, scale)
 
 
@@ -358,44 +353,67 @@ def _dense(layer, arena, weights, biases, ends, rules, sums, values):
             _write_row(values, np.int64(4), arena, row, 4 * tile, ends)
 
 
-@njit_cached(nogil=True)
-def run_network(program, ends, weights, biases, sum_constants, rules, inputs, outputs, arena, hidden_state, cell_state):
-    """Run blocks [blocks, ...] of inputs; hidden_state and cell_state hold one row a block, before and after.
+@njit_cached()
+def run_network(program, ends, weights, biases, rules, arena, hidden_state, cell_state, work):
+    """Run one block, whose inputs are in the arena; hidden_state and cell_state hold its state, before and after."""
+    sums, scratch, hidden, fed = work
+    for index in range(program.shape[0]):
+        layer = program[index]
+        if layer[IS_LSTM]:
+            _lstm(
+                layer, arena, hidden_state, cell_state, weights, biases, ends, rules, scratch, sums, hidden, fed
+            )  # fmt: skip
+        else:
+            _dense(layer, arena, weights, biases, ends, rules, sums, scratch[0])
 
-    Where they hold a single row it serves all blocks, each of which starts from zero.
+
+@njit_cached(nogil=True)
+def run_blocks(
+    inputs, outputs, first, last, lanes, progress, program, ends, weights, biases, sum_constants, rules, arena, row,
+    conversions, scale, fresh, hidden_state, cell_state,
+):  # fmt: skip
+    """Run samples first to last, block by block; inputs that are not finite are counted and skipped.
+
+    progress: [3], blocks taken, finished and not finite. Threads that share it each take the next block, so that none
+    waits for another that woke up late. hidden_state and cell_state hold one row a block, before and after; where every
+    block starts `fresh`, from zero, they hold a single row, this thread's own.
     """
+    width = np.int64(lanes)
     sums = np.empty(TILES_AT_ONCE * WIDE, arena.dtype)
     scratch = np.empty((2, TILES_AT_ONCE * WIDE), arena.dtype)
     hidden = np.empty(TILES_AT_ONCE * SAMPLES, arena.dtype)
     most_tiles = np.int64(0)
     for index in range(program.shape[0]):
         most_tiles = max(most_tiles, program[index, TILES])
-    fed = np.empty(most_tiles * WIDE, arena.dtype)
+    work = sums, scratch, hidden, np.empty(most_tiles * WIDE, arena.dtype)
     known = np.empty(END_FIELDS + 1, np.int64)
     for k in range(END_FIELDS):  # a loop: assigning slices compiles numba's broadcasting and its messages
         known[k] = ends[k]
     known[CONSTANTS_ADDRESS] = address(sum_constants)
-    row = ends[FINAL_ROW]
-    shared = hidden_state.shape[0] == 1
-    for block in range(inputs.shape[0]):
-        place = 0 if shared else block
-        if shared and block > 0:
-            for k in range(hidden_state.shape[1]):
-                hidden_state[0, k] = 0
-            for k in range(cell_state.shape[1]):
-                cell_state[0, k] = 0
-        for k in range(inputs.shape[1]):
-            arena[k] = inputs[block, k]
-        for index in range(program.shape[0]):
-            layer = program[index]
-            if layer[IS_LSTM]:
-                _lstm(
-                    layer, arena, hidden_state[place], cell_state[place], weights, biases, known, rules, scratch, sums,
-                    hidden, fed,
-                )  # fmt: skip
-            else:
-                _dense(layer, arena, weights, biases, known, rules, sums, scratch[0])
-        for step in range(ends[FINAL_STEPS]):
-            at = ends[FINAL_AT] + step * ends[FINAL_STRIDE]
-            for k in range(row):
-                outputs[block, step * row + k] = arena[at + k]
+    while True:
+        block = count_up(progress, TAKEN)
+        begin = first + block * width
+        if begin >= last:
+            return
+        end = min(begin + width, last)
+        place = np.int64(0) if fresh else block
+        if fresh:
+            hidden_state[0, :] = 0
+            cell_state[0, :] = 0
+        if read_inputs(inputs, begin, end, width, arena, row, conversions, known, scale):
+            run_network(
+                program, known, weights, biases, rules, arena, hidden_state[place], cell_state[place], work
+            )  # fmt: skip
+            write_outputs(outputs, begin, end, width, arena, row, conversions, known, scale)
+        else:
+            count_up(progress, NOT_FINITE)
+        count_up(progress, FINISHED)
+
+
+@njit_cached(nogil=True)
+def wait_for_blocks(progress, blocks):
+    """Wait until so many blocks are finished, or for about as long as a sleeping thread takes to wake up twice."""
+    patience = PATIENCE
+    while patience > 0 and counted(progress, FINISHED) != blocks:
+        patience -= 1
+    return patience > 0

@@ -265,6 +265,29 @@ def address(context, array):
 
 
 @intrinsic
+def count_up(context, counters, index):
+    """Count counters[index] up by one and return what it was, as one step that no other thread can come between."""
+
+    def generate(target_context, builder, signature, arguments):
+        fields = cgutils.create_struct_proxy(signature.args[0])(target_context, builder, value=arguments[0])
+        place = builder.gep(fields.data, [arguments[1]])
+        return builder.atomic_rmw("add", place, _constant(1), "acq_rel")
+
+    return types.int64(counters, types.int64), generate
+
+
+@intrinsic
+def counted(context, counters, index):
+    """Return counters[index] as other threads have left it."""
+
+    def generate(target_context, builder, signature, arguments):
+        fields = cgutils.create_struct_proxy(signature.args[0])(target_context, builder, value=arguments[0])
+        return builder.load_atomic(builder.gep(fields.data, [arguments[1]]), "acquire", 8)
+
+    return types.int64(counters, types.int64), generate
+
+
+@intrinsic
 def add_tiles(context, sums, mode, alone, count, t, s, spread, r1, l1, c1, s1, r2, l2, c2, s2, constants):
     """Run tiles of the element type of `sums`, of a mode, for a block or one sample; see `_tiles_function`."""
     element = {types.int32: I32, types.int64: I64, types.float32: F32}[sums.dtype]

@@ -154,6 +154,19 @@ def test_a_simulator_of_another_model():
         run_raw(quantise_model(MODEL, KernelConfig()), raw, simulator=other)
 
 
+@pytest.mark.parametrize("bad", [0, 100, 163])
+def test_any_thread_tells_of_a_bad_value(bad: int):
+    simulator = Simulator(quantise_model(MODEL, KernelConfig()))
+    inputs = np.tile(INPUTS, (41, 1, 1))  # ten blocks and four samples one by one
+    wanted = simulator.run(inputs)
+    broken = inputs.copy()
+    broken[bad] = np.nan
+    for threads in (1, 2, 3):
+        with pytest.raises(ModelFormatError, match="NaN"):
+            simulator.run(broken, threads=threads)
+        np.testing.assert_array_equal(simulator.run(inputs, threads=threads), wanted)
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e39])
 @pytest.mark.parametrize("where", ["kernel", "recurrent", "bias", "dense"])
 def test_weights(config, value, where):
