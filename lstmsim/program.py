@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from lstmsim.core import activation, cell, elementwise, fixed, lanes, simd
+from lstmsim.core import activation, cell, elementwise, ends, fixed, lanes, simd
 from lstmsim.engine import (
     ACTIVATION_CODES,
     FUNCTION_CODES,
@@ -66,7 +66,7 @@ class Program:
     @property
     def paired(self) -> bool:
         """Whether two columns share an element."""
-        return bool(self.ends[lanes.MODE] == simd.PAIRS)
+        return bool(self.ends[ends.MODE] == simd.PAIRS)
 
 
 @dataclass(slots=True)
@@ -264,12 +264,12 @@ def _finished(builder: _Builder, view: _View, states: tuple[tuple[StatePlace, ..
     for row, source in builder.pending:
         row[lanes.INPUT_AT] += base[source.region]
         row[lanes.OUTPUT_AT] += base[1 - source.region]
-    ends, conversions, scale = _ends(builder, view, base[view.region])
+    both_ends, conversions, scale = _ends(builder, view, base[view.region])
     nothing = np.zeros((0, lanes.PROGRAM_FIELDS), np.int64)
     return Program(
         lanes=1 if builder.alone else SAMPLES,
         rows=np.array(builder.rows) if builder.rows else nothing,
-        ends=ends,
+        ends=both_ends,
         conversions=conversions,
         scale=scale,
         weights=np.concatenate(builder.weights),
@@ -285,26 +285,26 @@ def _finished(builder: _Builder, view: _View, states: tuple[tuple[StatePlace, ..
 
 def _ends(builder: _Builder, view: _View, base: int) -> tuple[Integers, Integers, Any]:
     config, network = builder.model.config, builder.model.network
-    ends = np.zeros(lanes.END_FIELDS, np.int64)
-    ends[lanes.INPUT_FEATURES], ends[lanes.INPUT_STEPS] = network.features, network.timesteps
-    ends[lanes.INPUT_ROW] = builder.columns(network.features) * builder.width
-    ends[lanes.FINAL_AT], ends[lanes.FINAL_STRIDE] = base + view.at, view.stride
-    ends[lanes.FINAL_ROW] = builder.columns(view.features) * builder.width
-    ends[lanes.FINAL_STEPS], ends[lanes.FINAL_FEATURES] = view.steps, view.features
-    ends[lanes.FLOAT_INTERFACE] = isinstance(config.io_format, FloatFormat)
-    ends[lanes.MODE], ends[lanes.ALONE] = _mode(builder), builder.alone
+    row = np.zeros(ends.END_FIELDS, np.int64)
+    row[ends.INPUT_FEATURES], row[ends.INPUT_STEPS] = network.features, network.timesteps
+    row[ends.INPUT_ROW] = builder.columns(network.features) * builder.width
+    row[ends.FINAL_AT], row[ends.FINAL_STRIDE] = base + view.at, view.stride
+    row[ends.FINAL_ROW] = builder.columns(view.features) * builder.width
+    row[ends.FINAL_STEPS], row[ends.FINAL_FEATURES] = view.steps, view.features
+    row[ends.FLOAT_INTERFACE] = isinstance(config.io_format, FloatFormat)
+    row[ends.MODE], row[ends.ALONE] = _mode(builder), builder.alone
     conversions = np.zeros((3, fixed.CONVERSION_FIELDS), np.int64)
     scale = np.ones(2)
     state, io = config.state_format, config.io_format
     if isinstance(state, FixedFormat):
         first = io if isinstance(io, FixedFormat) else state
-        ends[lanes.FRACTION] = first.fractional_bits
-        ends[lanes.SAME_INPUT] = ends[lanes.SAME_OUTPUT] = first == state
+        row[ends.FRACTION] = first.fractional_bits
+        row[ends.SAME_INPUT] = row[ends.SAME_OUTPUT] = first == state
         conversions[0] = conversion(first, first.fractional_bits)
         conversions[1] = conversion(state, first.fractional_bits, same_type=first == state)
         conversions[2] = conversion(first, state.fractional_bits, same_type=first == state)
         scale[:] = 2.0**first.fractional_bits, 2.0**-first.fractional_bits
-    return ends, conversions, scale
+    return row, conversions, scale
 
 
 def _mode(builder: _Builder) -> int:

@@ -179,7 +179,7 @@ class Simulator:
         return _joined_states(left) if left else state
 
     def _part(self, first: int, last: int, lanes: int, state: State | None) -> _Part:
-        from lstmsim.core.lanes import SKIP_ZERO_STATE
+        from lstmsim.core.ends import SKIP_ZERO_STATE
 
         program = self._program(alone=lanes == 1)
         blocks, kind = -(-(last - first) // lanes), program.weights.dtype

@@ -22,9 +22,10 @@ from lstmsim.core.cell import (
 from lstmsim.core.cell_float import activate_float
 from lstmsim.core.fixed import assign
 from lstmsim.core.jit import njit_cached
-from lstmsim.core.simd import SAMPLES, WIDE, address, assign32, lstm_tiles32, shift_wrap32
+from lstmsim.core.simd import SAMPLES, WIDE, address
+from lstmsim.core.simd_cells import assign32, lstm_tiles32, shift_wrap32
 
-# Rows of `stages` in the 32-bit form, each with the ten fields of `simd.assign32`: the sum in its accumulator's
+# Rows of `stages` in the 32-bit form, each with the ten fields of `simd_cells.assign32`: the sum in its accumulator's
 # width, then in state_t; f*c + i*g in cell_t; o*tanh(c) in state_t
 STAGE_WRAP, STAGE_STATE, STAGE_CELL, STAGE_HIDDEN = range(4)
 GAIN, DROP, ADDEND, NEGATIVE, ODD, LOW, HIGH, OUTSIDE, BASE, MASK = range(10)
