@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from lstmsim.config import KernelConfig
 from lstmsim.core import activation, cell, elementwise, ends, fixed, lanes, simd
 from lstmsim.engine import (
     ACTIVATION_CODES,
@@ -293,6 +294,7 @@ def _ends(builder: _Builder, view: _View, base: int) -> tuple[Integers, Integers
     row[ends.FINAL_STEPS], row[ends.FINAL_FEATURES] = view.steps, view.features
     row[ends.FLOAT_INTERFACE] = isinstance(config.io_format, FloatFormat)
     row[ends.MODE], row[ends.ALONE] = _mode(builder), builder.alone
+    row[ends.SKIP_ZERO_STATE] = _may_skip_zeros(config)
     conversions = np.zeros((3, fixed.CONVERSION_FIELDS), np.int64)
     scale = np.ones(2)
     state, io = config.state_format, config.io_format
@@ -305,6 +307,12 @@ def _ends(builder: _Builder, view: _View, base: int) -> tuple[Integers, Integers
         conversions[2] = conversion(first, state.fractional_bits, same_type=first == state)
         scale[:] = 2.0**first.fractional_bits, 2.0**-first.fractional_bits
     return row, conversions, scale
+
+
+def _may_skip_zeros(config: KernelConfig) -> bool:
+    """Tell whether products with a hidden state of zero may be left out: not where they could flip a sign or clamp."""
+    accumulator = config.accumulator_format
+    return isinstance(accumulator, FixedFormat) and accumulator.overflow is not Overflow.SAT_SYM
 
 
 def _mode(builder: _Builder) -> int:

@@ -14,7 +14,7 @@ from lstmsim import engine
 from lstmsim.config import KernelConfig
 from lstmsim.engine import LayerRecord, PassState, State
 from lstmsim.errors import ConfigError, ModelFormatError
-from lstmsim.fixedpoint import FixedFormat, FloatFormat, Overflow
+from lstmsim.fixedpoint import FloatFormat
 from lstmsim.model import Array, Model, check_inputs
 from lstmsim.network import DenseLayer, Network, Shape
 from lstmsim.plan import Path, SimulationPlan, make_plan
@@ -161,7 +161,10 @@ class Simulator:
 
         def work() -> None:
             for part in parts:
-                self._run_part(part, inputs, outputs)
+                spare = self._spare[part.program.lanes == 1]
+                space = spare.pop() if spare else self._work(part.program)
+                lanes.run_blocks(inputs, outputs, *part.arguments(space))
+                spare.append(space)
 
         helpers = min(threads, max((part.blocks for part in parts), default=1)) - 1
         jobs = [_pool(threads - 1).submit(work) for _ in range(helpers)]
@@ -175,37 +178,18 @@ class Simulator:
             raise ModelFormatError("inputs hold NaN or infinity: remove or replace them")
         if state is None or not wanted:
             return state or ()
-        left = [unpack_state(part.program, part.last - part.first, part.hidden, part.cells) for part in parts]
+        left = [unpack_state(part.program, part.last - part.first, *part.state) for part in parts]
         return _joined_states(left) if left else state
 
     def _part(self, first: int, last: int, lanes: int, state: State | None) -> _Part:
-        from lstmsim.core.ends import SKIP_ZERO_STATE
-
         program = self._program(alone=lanes == 1)
-        blocks, kind = -(-(last - first) // lanes), program.weights.dtype
-        kept = blocks if state is not None else 0
-        hidden, cells = np.zeros((kept, program.hidden_size), kind), np.zeros((kept, program.cell_size), kind)
-        if state is not None:
-            pack_state(program, state, first, last, hidden, cells)
-        ends = program.ends.copy()
-        ends[SKIP_ZERO_STATE] = self._may_skip and not hidden.any()
-        return _Part(first, last, program, blocks, ends, hidden, cells, np.zeros(3, np.int64))
-
-    def _run_part(self, part: _Part, inputs: NDArray[Any], outputs: NDArray[Any]) -> None:
-        """Run the blocks of a part that no other thread takes."""
-        from lstmsim.core import lanes
-
-        program = part.program
-        spare = self._spare[program.lanes == 1]
-        work = spare.pop() if spare else self._work(program)
-        fresh = len(part.hidden) == 0
-        hidden, cells = work[2:] if fresh else (part.hidden, part.cells)
-        lanes.run_blocks(
-            inputs, outputs, part.first, part.last, program.lanes, part.progress, program.rows, part.ends,
-            program.weights, program.biases, program.sum_constants, program.rules, *work[:2], program.conversions,
-            program.scale, fresh, hidden, cells,
-        )  # fmt: skip
-        spare.append(work)
+        part = _Part(first, last, program, -(-(last - first) // lanes), np.zeros(3, np.int64), ())
+        if state is None:
+            return part
+        kind = program.weights.dtype
+        kept = tuple(np.zeros((part.blocks, size), kind) for size in (program.hidden_size, program.cell_size))
+        pack_state(program, state, first, last, *kept)
+        return replace(part, state=kept)
 
     def _work(self, program: Program) -> tuple[NDArray[Any], ...]:
         """Return what one thread works in: arena, a row of interface values, and the state of one block."""
@@ -224,12 +208,6 @@ class Simulator:
 
             self._programs[alone] = make_program(self.model, self.plan, alone=alone)
         return self._programs[alone]
-
-    @property
-    def _may_skip(self) -> bool:
-        """Whether products with a hidden state of zero may be left out: not where they could change a sign or clamp."""
-        accumulator = self.model.config.accumulator_format
-        return isinstance(accumulator, FixedFormat) and accumulator.overflow is not Overflow.SAT_SYM
 
 
 def prepare(model: Model, config: KernelConfig, *, force: Path | None = None) -> Simulator:
@@ -349,18 +327,25 @@ def _pool(threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Part:
-    """Samples first to last, in blocks of `program.lanes`; hidden and cells are empty where all start from zero."""
+    """Samples first to last, in blocks of `program.lanes`; `state` is empty where all start from zero."""
 
     first: int
     last: int
     program: Program
     blocks: int
-    ends: NDArray[Any]
-    hidden: NDArray[Any]
-    cells: NDArray[Any]
     progress: NDArray[Any]
+    state: tuple[NDArray[Any], ...]
+
+    def arguments(self, space: tuple[NDArray[Any], ...]) -> tuple[Any, ...]:
+        """Return what `lanes.run_blocks` takes behind inputs and outputs; space is what one thread works in."""
+        program, (arena, row, *own) = self.program, space
+        return (
+            self.first, self.last, program.lanes, self.progress, program.rows, program.ends, program.weights,
+            program.biases, program.sum_constants, program.rules, arena, row, program.conversions, program.scale,
+            not self.state, *(self.state or own),
+        )  # fmt: skip
 
 
 def _joined_states(parts: list[State]) -> State:

@@ -160,6 +160,7 @@ def run_blocks(
     for k in range(END_FIELDS):  # a loop: assigning slices compiles numba's broadcasting and its messages
         known[k] = ends[k]
     known[CONSTANTS_ADDRESS] = address(sum_constants)
+    known[SKIP_ZERO_STATE] = ends[SKIP_ZERO_STATE] if fresh else 0
     while True:
         block = count_up(progress, TAKEN)
         begin = first + block * width
