@@ -20,6 +20,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from sharing import independent_speedup, work_on_command
+
 from lstmsim.core.sweep import EVALUATED
 from lstmsim.device import load_device
 from lstmsim.explore import DEFAULT_OBJECTIVES, default_space, explore
@@ -53,34 +55,11 @@ def paired_rates(problem, runs: int) -> tuple[int, dict[int, tuple[float, float]
     return int(tally.counts[EVALUATED]), medians, statistics.median(speedups)
 
 
-def independent_speedup(runs: int) -> float:
-    """Return what two processes that share nothing gain over one at the same sweep: all that this machine gives."""
-    alone = statistics.median(_sweep_processes(1) for _ in range(runs))
-    return 2 * alone / statistics.median(_sweep_processes(2) for _ in range(runs))
-
-
-def _sweep_processes(count: int) -> float:
-    """Return the longest seconds of so many processes that begin a sweep of one thread together."""
-    command = [sys.executable, __file__, "--sweep-only"]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    processes = [subprocess.Popen(command, **pipes) for _ in range(count)]
-    for process in processes:
-        process.stdout.readline()
-    for process in processes:
-        process.stdin.write("go\n")
-        process.stdin.flush()
-    return max(float(process.communicate()[0]) for process in processes)
-
-
 def sweep_on_command() -> None:
     """Say when ready, wait for a line, sweep on one thread and print the seconds."""
     problem = problem_of(default_space(load_preset(NETWORK), load_device(DEVICE)))
     compile_loop(problem)
-    print("ready", flush=True)
-    sys.stdin.readline()
-    started = time.perf_counter()
-    run_sweep(problem, 1)
-    print(time.perf_counter() - started)
+    work_on_command(lambda: run_sweep(problem, 1))
 
 
 def ten_million_space():
@@ -171,9 +150,10 @@ def main() -> None:
     (wall_one, cpu_one), (wall_two, cpu_two) = medians[1], medians[2]
     print(f"one thread : {evaluated:,} valid designs in {wall_one:.2f} s: {evaluated / wall_one / 1e6:.2f} M/s "
           f"({evaluated / cpu_one / 1e6:.2f} M/s of CPU time); target 5 M/s")  # fmt: skip
+    apart = independent_speedup([__file__, "--sweep-only"], runs)
     print(f"two threads: {wall_two:.2f} s: {evaluated / wall_two / 1e6:.2f} M/s, {speedup:.2f} x in the median pair "
           f"(CPU time {cpu_two / cpu_one:.2f} x; two processes that share nothing gain "
-          f"{independent_speedup(runs):.2f} x); target 1.7 x")  # fmt: skip
+          f"{apart:.2f} x); target 1.7 x")  # fmt: skip
     cold_command()
     cold = statistics.median(cold_command() for _ in range(runs))
     print(f"cold command, kernel cache warm: {cold:.2f} s; target 3 s")

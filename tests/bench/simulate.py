@@ -19,10 +19,12 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from sharing import independent_speedup, work_on_command
 
 from lstmsim.config import KernelConfig, float_config, replace_knobs
 from lstmsim.model import DenseWeights, Model, random_model
@@ -31,6 +33,7 @@ from lstmsim.quantise import quantise_model
 from lstmsim.simulate import Path as SimulationPath
 from lstmsim.simulate import Simulator
 
+THREADED = (("autoenc-5", 256), ("autoenc-1", 256), ("autoenc-1", 4096))
 CASES = (("autoenc-5", 1), ("autoenc-5", 256), ("autoenc-1", 1), ("autoenc-1", 256))
 ROUNDED = {
     "accumulator_format": "ap_fixed<24,12,AP_RND,AP_SAT>",
@@ -192,7 +195,7 @@ def row(name: str, batch: int, what: str, pair: Pair, extra: str = "") -> None:
 
 
 def float_runtimes(rounds: int, slot_s: float, peak: float) -> None:
-    """Rows against onnxruntime, Keras, the plain engine and two threads."""
+    """Rows against onnxruntime and Keras."""
     for name, batch in CASES:
         model = random_model(load_preset(name), 1)
         network = model.network
@@ -219,11 +222,6 @@ def float_runtimes(rounds: int, slot_s: float, peak: float) -> None:
             stack.predict(single, batch_size=batch, verbose=0)
             theirs = lambda s=stack, x=single, b=batch: s.predict(x, batch_size=b, verbose=0)  # noqa: E731
             row(name, batch, "Keras predict", paired(ours, theirs, max(3, rounds // 3), slot_s))
-        if batch > 1:
-            two = lambda s=simulator, x=single: s.run(x, threads=2)  # noqa: E731
-            pair = paired(two, ours, rounds, slot_s)
-            processor = paired(two, ours, rounds, slot_s, ONE_THREAD)  # of all threads: shows waste, not idle cores
-            row(name, batch, "one thread (ours: two threads)", pair, f"{1 / processor.ratio:.2f} x the processor time")
         floats = Simulator(quantise_model(model, float_config()))
         check_bits(floats, single)
         pair = paired(
@@ -234,6 +232,39 @@ def float_runtimes(rounds: int, slot_s: float, peak: float) -> None:
             ONE_THREAD,
         )
         row(name, batch, "onnxruntime (ours: float32 in order)", pair)
+
+
+def simulation(name: str, batch: int) -> Callable[..., Any]:
+    """Return a call that runs a preset on random inputs, after its bits were checked."""
+    model = random_model(load_preset(name), 1)
+    network = model.network
+    inputs = np.random.default_rng(2).uniform(-1, 1, (batch, network.timesteps, network.features)).astype(np.float32)
+    simulator = Simulator(quantise_model(model, KernelConfig()))
+    check_bits(simulator, inputs)
+    return partial(simulator.run, inputs)
+
+
+def two_threads(rounds: int, slot_s: float) -> None:
+    """Rows of two threads against one, beside two processes that share nothing."""
+    for name, batch in THREADED:
+        one = simulation(name, batch)
+        two = partial(one, threads=2)
+        pair = paired(two, one, rounds, slot_s)
+        processor = paired(two, one, rounds, slot_s, ONE_THREAD)  # of all threads: shows waste, not idle cores
+        apart = independent_speedup([__file__, "--run-only", name, str(batch)], max(3, rounds // 3))
+        row(
+            name,
+            batch,
+            "one thread (ours: two threads)",
+            pair,
+            f"{1 / processor.ratio:.2f} x the processor time; two processes apart {apart:.2f}x",
+        )
+
+
+def run_on_command(name: str, batch: int) -> None:
+    """Run for a second or so when told to."""
+    call, macs = simulation(name, batch), load_preset(name).macs * batch
+    work_on_command(lambda: timed(call, max(1, round(5e10 / macs))))
 
 
 def csimulation(rounds: int, slot_s: float) -> None:
@@ -297,7 +328,11 @@ def first_call() -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds")
+    parser.add_argument("--run-only", nargs=2, metavar=("NETWORK", "BATCH"), help="one of two processes apart")
     options = parser.parse_args()
+    if options.run_only:
+        run_on_command(options.run_only[0], int(options.run_only[1]))
+        return
     rounds, slot_s = (5, 0.05) if options.quick else (15, 0.2)
     peak = int16_peak_macs_s()
     print(f"int16 multiply-add peak of one core: {peak / 1e9:.1f} GMAC/s")
@@ -305,6 +340,7 @@ def main() -> None:
     if shutil.which("g++"):
         csimulation(rounds, slot_s)
     float_runtimes(rounds, slot_s, peak)
+    two_threads(rounds, slot_s)
     first_call()
 
 
