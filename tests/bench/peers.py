@@ -1,6 +1,6 @@
 """How fast the simulator is against other fixed-point ways in Python, in one run: fxpmath and hls4ml's emulation.
 
-    python tests/bench/peers.py [--quick]
+    python tests/bench/peers.py [--quick]      # hls4ml takes part after `pip install quantizers`
 
 Medians of paired runs on a small network, as in simulate.py. fxpmath computes the same kernel, and its bits are
 compared. hls4ml builds another kernel from the same weights and formats, with its own tables and order, so that its
