@@ -162,7 +162,7 @@ class Simulator:
         def work() -> None:
             for part in parts:
                 spare = self._spare[part.program.lanes == 1]
-                space = spare.pop() if spare else self._work(part.program)
+                space = spare.pop() if spare else self._new_space(part.program)
                 lanes.run_blocks(inputs, outputs, *part.arguments(space))
                 spare.append(space)
 
@@ -191,7 +191,7 @@ class Simulator:
         pack_state(program, state, first, last, *kept)
         return replace(part, state=kept)
 
-    def _work(self, program: Program) -> tuple[NDArray[Any], ...]:
+    def _new_space(self, program: Program) -> tuple[NDArray[Any], ...]:
         """Return what one thread works in: arena, a row of interface values, and the state of one block."""
         kind = program.weights.dtype
         values = max(self._input.features, self._output.features) + 1
