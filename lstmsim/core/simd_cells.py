@@ -68,12 +68,15 @@ def _wrap_vector(builder: Any, value: Any, stage: list[Any]) -> Any:
     return builder.add(builder.and_(builder.sub(floor, base), mask), base)
 
 
-def _gather(builder: Any, table: Any, index: Any) -> Any:
-    """Emit table[index] for a vector of 32-bit elements, lane by lane: AVX2's own gather was slower where measured."""
-    found = ir.Constant(index.type, ir.Undefined)
-    for lane in range(index.type.count):
-        at = builder.zext(builder.extract_element(index, ir.Constant(I32, lane)), I64)
-        found = builder.insert_element(found, load(builder, table, at, I32, 1), ir.Constant(I32, lane))
+def _look_up(builder: Any, table: Any, codes: Any, offset: Any, lanes: int) -> Any:
+    """Emit table[code] for codes in memory, lane by lane.
+
+    AVX2's own gather was slower where measured, and so was taking codes out of a vector.
+    """
+    found = ir.Constant(ir.VectorType(I32, lanes), ir.Undefined)
+    for lane in range(lanes):
+        code = builder.zext(load(builder, codes, builder.add(offset, constant(lane)), I32, 1), I64)
+        found = builder.insert_element(found, load(builder, table, code, I32, 1), ir.Constant(I32, lane))
     return found
 
 
@@ -114,20 +117,32 @@ def _emit_tiles(builder: Any, assign: Any, to_code: Any, arguments: Any) -> None
     wrap, to_state, to_cell, to_hidden = (fields[row * 10 : row * 10 + 10] for row in range(4))
     left, right = _splat_all(builder, align, 2)
     gate_codes, cell_codes = (splat(builder, builder.trunc(mask, I32), lanes) for mask in (gate_mask, cell_mask))
-    with cgutils.for_range_slice(builder, constant(0), tiles, constant(1), I64) as (tile, _):
-        for first in range(0, SAMPLES, lanes):
-            at = builder.add(builder.mul(tile, constant(WIDE)), constant(first))
-            gates = []
-            for gate, table in enumerate((sigmoid, sigmoid, tanh, sigmoid)):
-                total = load(builder, sums, builder.add(at, constant(gate * SAMPLES)), I32, lanes)
-                gates.append(_gather(builder, table, to_code(builder, total, wrap, to_state, gate_codes)))
-            place = builder.add(builder.mul(tile, constant(SAMPLES)), constant(first))
-            kept = builder.shl(builder.mul(gates[1], load(builder, cells, place, I32, lanes)), left)
-            added = builder.shl(builder.mul(gates[0], gates[2]), right)
-            cell = assign(builder, builder.add(kept, added), to_cell)
-            store(builder, cell, cells, place, I32)
-            squashed = _gather(builder, tanh_cell, builder.and_(cell, cell_codes))
-            store(builder, assign(builder, builder.mul(gates[3], squashed), to_hidden), hidden, place, I32)
+    vectors = constant(lanes)
+    with cgutils.for_range_slice(builder, constant(0), builder.mul(tiles, constant(WIDE)), vectors, I64) as (at, _):
+        code = to_code(builder, load(builder, sums, at, I32, lanes), wrap, to_state, gate_codes)
+        store(builder, code, sums, at, I32)
+    with cgutils.for_range_slice(builder, constant(0), builder.mul(tiles, constant(SAMPLES)), vectors, I64) as (at, _):
+        first = _first_gate(builder, at)
+        gates = [
+            _look_up(builder, table, sums, builder.add(first, constant(gate * SAMPLES)), lanes)
+            for gate, table in enumerate((sigmoid, sigmoid, tanh, sigmoid))
+        ]
+        kept = builder.shl(builder.mul(gates[1], load(builder, cells, at, I32, lanes)), left)
+        cell = assign(builder, builder.add(kept, builder.shl(builder.mul(gates[0], gates[2]), right)), to_cell)
+        store(builder, cell, cells, at, I32)
+        store(builder, builder.and_(cell, cell_codes), sums, first, I32)
+        store(builder, gates[3], sums, builder.add(first, constant(SAMPLES)), I32)
+    with cgutils.for_range_slice(builder, constant(0), builder.mul(tiles, constant(SAMPLES)), vectors, I64) as (at, _):
+        first = _first_gate(builder, at)
+        squashed = _look_up(builder, tanh_cell, sums, first, lanes)
+        opened = load(builder, sums, builder.add(first, constant(SAMPLES)), I32, lanes)
+        store(builder, assign(builder, builder.mul(opened, squashed), to_hidden), hidden, at, I32)
+
+
+def _first_gate(builder: Any, at: Any) -> Any:
+    """Emit where the first gate's sums of lane `at` of [tiles, 16] lie in [tiles, 4, 16]."""
+    lane = builder.and_(at, constant(SAMPLES - 1))
+    return builder.add(builder.mul(builder.sub(at, lane), constant(WIDE // SAMPLES)), lane)
 
 
 @intrinsic
