@@ -22,7 +22,7 @@ PROGRAM_FIELDS = 18
 
 CONSTANTS_ADDRESS = END_FIELDS  # added to the ends by `run_blocks`
 
-TILES_AT_ONCE = 4
+TILES_AT_ONCE = 8
 TAKEN, FINISHED, NOT_FINITE = range(3)
 PATIENCE = 300_000  # looks at the progress
 
