@@ -126,14 +126,25 @@ def _round_row(values, whole, count, mode, scale):
 
 
 @njit_cached()
+def _all_finite(values, count):
+    doubtful = False
+    for k in range(count):
+        doubtful |= values[k] - values[k] != 0.0
+    return not doubtful
+
+
+@njit_cached()
 def _state_row(values, row, count, arena, conversions, ends, scale):
-    """Convert a row of interface values to state_t, raw (or float32 in a float kernel)."""
+    """Convert a row to state_t, raw (or float32 in a float kernel), value by value; false where one is not finite."""
+    if not _all_finite(values, count):
+        return False
     for k in range(count):
         row[k] = to_state(arena, values[k], conversions, ends, scale)
+    return True
 
 
 def convert_row(values, row, count, arena, conversions, ends, scale):
-    """Convert a row, the fast way where the values allow it."""
+    """Convert a row, the fast way where the values allow it; false where one is not finite."""
     raise NotImplementedError("lanes exist in compiled code only")
 
 
@@ -146,8 +157,7 @@ def _overload_convert_row(values, row, count, arena, conversions, ends, scale):
 
     def from_floats(values, row, count, arena, conversions, ends, scale):
         if ends[FLOAT_INTERFACE] or not _round_row(values, row, count, conversions[0, QUANTIZATION], scale[0]):
-            _state_row(values, row, count, arena, conversions, ends, scale)
-            return
+            return _state_row(values, row, count, arena, conversions, ends, scale)
         low, high = conversions[0, LOW], conversions[0, HIGH]
         beyond = False
         for k in range(count):
@@ -158,6 +168,7 @@ def _overload_convert_row(values, row, count, arena, conversions, ends, scale):
         if not ends[SAME_INPUT]:
             for k in range(count):
                 row[k] = assign(row[k], conversions[1])
+        return True
 
     return from_floats
 
@@ -172,13 +183,8 @@ def read_inputs(inputs, first, last, lanes, arena, row, conversions, ends, scale
     row[features] = 0
     for sample in range(first, last):
         for step in range(ends[INPUT_STEPS]):
-            values = inputs[sample, step]
-            doubtful = 0.0
-            for feature in range(features):
-                doubtful += abs(values[feature]) * 0.0
-            if doubtful != 0.0:
+            if not convert_row(inputs[sample, step], row, features, arena, conversions, ends, scale):
                 return False
-            convert_row(values, row, features, arena, conversions, ends, scale)
             at = step * stride + sample - first
             if ends[MODE] == PAIRS:
                 for pair in range((features + 1) >> 1):
