@@ -1,4 +1,4 @@
-"""A quantised model laid out for `core.lanes`: packed weights, places in the arena, constants of every assignment."""
+"""A quantised model laid out for `core.lanes`: packed weights and places in the arena."""
 
 from __future__ import annotations
 
@@ -7,30 +7,23 @@ from typing import Any
 
 import numpy as np
 
-from lstmsim.config import KernelConfig
-from lstmsim.core import activation, cell, elementwise, ends, fixed, lanes, simd
-from lstmsim.engine import (
-    ACTIVATION_CODES,
-    FUNCTION_CODES,
-    accumulator_biases,
-    activation_rules,
-    cell_alignment,
-    fixed_formats,
-    joined_tables,
-    layer_conversions,
+from lstmsim.assignments import (
+    carrier,
+    element_rules,
+    is_associative,
+    may_skip_zeros,
+    sum_constants,
+    tile_mode,
+    truncated,
 )
-from lstmsim.fixedpoint import FixedFormat, FloatFormat, Overflow, Quantization
+from lstmsim.core import ends, fixed, lanes, simd
+from lstmsim.engine import FUNCTION_CODES, accumulator_biases, fixed_formats
+from lstmsim.fixedpoint import FixedFormat, FloatFormat
 from lstmsim.network import LstmLayer, RepeatLayer, ReshapeLayer
-from lstmsim.plan import Path, SimulationPlan, code_tables
+from lstmsim.plan import Path, SimulationPlan
 from lstmsim.quantise import Integers, QuantisedDense, QuantisedModel, QuantisedPass, Raw, conversion
 
 SAMPLES, GATES, WIDE = simd.SAMPLES, simd.GATES, simd.WIDE
-IN_ORDER_MODES = {
-    Overflow.WRAP: simd.ROUND_WRAP,
-    Overflow.SAT: simd.ROUND_SATURATE,
-    Overflow.SAT_SYM: simd.ROUND_SATURATE,
-    Overflow.SAT_ZERO: simd.ROUND_ZERO,
-}
 
 
 class NotLaidOut(Exception):
@@ -106,13 +99,11 @@ class _Builder:
 
     @property
     def dtype(self) -> Any:
-        if self.path is Path.FLOAT:
-            return np.float32
-        return np.int64 if self.path in (Path.PRODUCTS64, Path.IN_ORDER64) else np.int32
+        return carrier(self.path)
 
     @property
     def associative(self) -> bool:
-        return self.path in (Path.PAIRS, Path.PRODUCTS32, Path.PRODUCTS64)
+        return is_associative(self.path)
 
     def columns(self, features: int) -> int:
         """Return the columns that so many features take."""
@@ -158,7 +149,7 @@ class _Builder:
             ready = ready >> (accumulator.fractional_bits - weight.fractional_bits - state.fractional_bits)
         ordered, _ = self.tiled(ready, gates=gates)
         place = self.biases_size
-        self.biases.append(_truncated(ordered, self.dtype))
+        self.biases.append(truncated(ordered, self.dtype))
         self.biases_size += ordered.size
         return place
 
@@ -275,8 +266,8 @@ def _finished(builder: _Builder, view: _View, states: tuple[tuple[StatePlace, ..
         scale=scale,
         weights=np.concatenate(builder.weights),
         biases=np.concatenate(builder.biases),
-        sum_constants=_sum_constants(builder),
-        rules=_rules(builder),
+        sum_constants=sum_constants(builder.model, builder.path),
+        rules=element_rules(builder.model, builder.path),
         arena_size=sum(builder.region_sizes) + WIDE,
         hidden_size=builder.hidden_size,
         cell_size=builder.cell_size,
@@ -293,8 +284,8 @@ def _ends(builder: _Builder, view: _View, base: int) -> tuple[Integers, Integers
     row[ends.FINAL_ROW] = builder.columns(view.features) * builder.width
     row[ends.FINAL_STEPS], row[ends.FINAL_FEATURES] = view.steps, view.features
     row[ends.FLOAT_INTERFACE] = isinstance(config.io_format, FloatFormat)
-    row[ends.MODE], row[ends.ALONE] = _mode(builder), builder.alone
-    row[ends.SKIP_ZERO_STATE] = _may_skip_zeros(config)
+    row[ends.MODE], row[ends.ALONE] = tile_mode(builder.model, builder.path), builder.alone
+    row[ends.SKIP_ZERO_STATE] = may_skip_zeros(config)
     conversions = np.zeros((3, fixed.CONVERSION_FIELDS), np.int64)
     scale = np.ones(2)
     state, io = config.state_format, config.io_format
@@ -307,114 +298,3 @@ def _ends(builder: _Builder, view: _View, base: int) -> tuple[Integers, Integers
         conversions[2] = conversion(first, state.fractional_bits, same_type=first == state)
         scale[:] = 2.0**first.fractional_bits, 2.0**-first.fractional_bits
     return row, conversions, scale
-
-
-def _may_skip_zeros(config: KernelConfig) -> bool:
-    """Tell whether products with a hidden state of zero may be left out: not where they could flip a sign or clamp."""
-    accumulator = config.accumulator_format
-    return isinstance(accumulator, FixedFormat) and accumulator.overflow is not Overflow.SAT_SYM
-
-
-def _mode(builder: _Builder) -> int:
-    if builder.path is Path.PAIRS:
-        return simd.PAIRS
-    if builder.path in (Path.PRODUCTS32, Path.PRODUCTS64, Path.FLOAT):
-        return simd.PRODUCTS
-    _, _, accumulator, _ = fixed_formats(builder.model.config)
-    return IN_ORDER_MODES[accumulator.overflow]
-
-
-def _rounding(mode: Quantization, drop: int) -> tuple[int, int, int]:
-    """Return the addends of `simd.emit_drop`: always, where the value is negative, where its floor is odd."""
-    if drop <= 0:
-        return 0, 0, 0
-    half = 1 << (drop - 1)
-    return {
-        Quantization.TRN: (0, 0, 0),
-        Quantization.TRN_ZERO: (0, 2 * half - 1, 0),
-        Quantization.RND: (half, 0, 0),
-        Quantization.RND_ZERO: (half - 1, 1, 0),
-        Quantization.RND_MIN_INF: (half - 1, 0, 0),
-        Quantization.RND_INF: (half, -1, 0),
-        Quantization.RND_CONV: (half - 1, 0, 1),
-    }[mode]
-
-
-def _sum_constants(builder: _Builder) -> Raw:
-    constants = np.zeros(simd.SUM_FIELDS, builder.dtype)
-    if builder.path is Path.FLOAT:
-        return constants
-    weight, state, accumulator, _ = fixed_formats(builder.model.config)
-    drop = weight.fractional_bits + state.fractional_bits - accumulator.fractional_bits
-    whole = np.zeros(simd.SUM_FIELDS, np.int64)
-    whole[simd.SUM_DROP], whole[simd.SUM_GAIN] = max(drop, 0), max(-drop, 0)
-    whole[simd.SUM_ADD], whole[simd.SUM_NEGATIVE], whole[simd.SUM_ODD] = _rounding(accumulator.quantization, drop)
-    row = conversion(accumulator, 0)
-    whole[simd.SUM_LOW], whole[simd.SUM_HIGH] = row[fixed.LOW], row[fixed.HIGH]
-    whole[simd.SUM_MASK] = -1 if accumulator.width_bits == 64 else (1 << accumulator.width_bits) - 1
-    return _truncated(whole, builder.dtype)
-
-
-def _rules(builder: _Builder) -> tuple[Any, ...]:
-    model, config = builder.model, builder.model.config
-    if builder.path is Path.FLOAT:
-        scale = np.float32(config.activation_table_size / (2 * config.activation_range))
-        return ACTIVATION_CODES[config.activation], scale, joined_tables(model)
-    align = cell_alignment(config)
-    if builder.dtype is np.int64:
-        conversions = layer_conversions(config)
-        if builder.associative:
-            conversions[cell.SUM_TO_ACCUMULATOR] = conversions[cell.PRODUCT_TO_ACCUMULATOR]
-        return conversions, align, activation_rules(config), joined_tables(model)
-    tables = code_tables(model)
-    whole = (tables.sigmoid, tables.tanh, tables.tanh_of_cell)
-    return (_stages(builder), align.astype(np.int32), *(table.astype(np.int32) for table in whole))
-
-
-def _stages(builder: _Builder) -> Raw:
-    weight, state, accumulator, kept = fixed_formats(builder.model.config)
-    product = weight.fractional_bits + state.fractional_bits
-    common = state.fractional_bits + max(state.fractional_bits, kept.fractional_bits)
-    stages = np.zeros((4, elementwise.STAGE_FIELDS), np.int64)
-    stages[elementwise.STAGE_WRAP, elementwise.MASK] = -1
-    source = accumulator.fractional_bits
-    if builder.associative:
-        source = product
-        bits = accumulator.width_bits - (accumulator.fractional_bits - product)
-        if accumulator.overflow is Overflow.WRAP and bits < 32:
-            low = -(1 << (bits - 1)) if accumulator.signed else 0
-            stages[elementwise.STAGE_WRAP, elementwise.MASK] = (1 << bits) - 1
-            stages[elementwise.STAGE_WRAP, elementwise.BASE] = low
-    stages[elementwise.STAGE_STATE] = _stage(state, source, same_type=not builder.associative and accumulator == state)
-    stages[elementwise.STAGE_CELL] = _stage(kept, common)
-    stages[elementwise.STAGE_HIDDEN] = _stage(state, 2 * state.fractional_bits)
-    return _truncated(stages, np.int32)
-
-
-def _stage(target: FixedFormat, source_fraction: int, *, same_type: bool = False) -> Integers:
-    row = conversion(target, source_fraction, same_type=same_type)
-    stage = np.zeros(elementwise.STAGE_FIELDS, np.int64)
-    drop = int(row[fixed.DROPPED_BITS])
-    stage[elementwise.DROP], stage[elementwise.GAIN] = max(drop, 0), max(-drop, 0)
-    rounding = _rounding(target.quantization, drop)
-    stage[elementwise.ADDEND], stage[elementwise.NEGATIVE], stage[elementwise.ODD] = rounding
-    stage[elementwise.LOW], stage[elementwise.HIGH] = row[fixed.LOW], row[fixed.HIGH]
-    stage[elementwise.OUTSIDE], stage[elementwise.MASK] = -1, -1
-    if target.overflow is Overflow.SAT_ZERO:
-        stage[elementwise.OUTSIDE] = 0
-    elif target.overflow is Overflow.WRAP:
-        limits = np.iinfo(np.int32)
-        stage[elementwise.LOW], stage[elementwise.HIGH] = limits.min, limits.max
-        stage[elementwise.BASE] = target.raw_min
-        stage[elementwise.MASK] = (1 << target.width_bits) - 1
-    return stage
-
-
-def _truncated(values: Raw, kind: Any) -> Raw:
-    """Return values of another integer type, keeping the low bits."""
-    if kind is np.int32:
-        return np.ascontiguousarray(values.astype(np.int64).view(np.int32).reshape(*values.shape, 2)[..., 0])
-    return values.astype(kind)
-
-
-__all__ = ["NotLaidOut", "Program", "StatePlace", "activation", "make_program"]
