@@ -70,7 +70,9 @@ class Calibration:
             CalibrationError: the calibration has no such coefficient.
         """
         if name not in self.coefficients:
-            raise CalibrationError(f"calibration {self.name!r} has no coefficient {name!r}")
+            raise CalibrationError(
+                f"calibration {self.name!r} has no coefficient {name!r}: make it again with `lstmsim calibrate`"
+            )
         return self.coefficients[name].value
 
     def log_sigma_of(self, gradient: Mapping[str, float], quantity: str = "latency_s") -> float:

@@ -72,7 +72,13 @@ def resource_coefficients(values: Mapping[str, float]) -> ResourceCoefficients:
 
 
 def calibrated_values(calibration: Calibration) -> dict[str, float]:
-    """Return a calibration's coefficients by name."""
+    """Return a calibration's coefficients by name.
+
+    Raises:
+        CalibrationError: one that the kernel's model needs is missing.
+    """
+    for name in (*LatencyCoefficients._fields, *ResourceCoefficients._fields):
+        calibration.value(name)
     return {name: coefficient.value for name, coefficient in calibration.coefficients.items()}
 
 

@@ -155,6 +155,19 @@ def test_a_board_of_the_users_own(tmp_path: Path) -> None:
     assert result.config["mac_share"] > 1
 
 
+@pytest.mark.parametrize("name", ["dsp_tree", "state_cycles"])
+def test_a_calibration_without_a_coefficient_is_refused(name: str) -> None:
+    whole = load_calibration("paper-fpga")
+    other = {f"{key}_" if key == name else key: value for key, value in whole.coefficients.items()}
+    for call in (estimate, chosen_config):
+        with pytest.raises(CalibrationError, match=f"no coefficient '{name}'"):
+            call(
+                load_preset("autoenc-1"),
+                load_device("u280"),
+                calibration=dataclasses.replace(whole, coefficients=other),
+            )
+
+
 def test_calibrations_survive_a_round_trip(tmp_path: Path) -> None:
     calibration = load_calibration("paper-fpga")
     path = tmp_path / "copy.toml"
